@@ -1,0 +1,360 @@
+//! Frames: the unit of DoSP on a TCP connection.
+//!
+//! ```text
+//! 0      1            5
+//! ├ TYPE ┼ LENGTH u32 ┼ BODY, LENGTH bytes ┤          all integers big-endian
+//!
+//! S2C:   0     5     9     13
+//!        ├ hdr ┼ DST ┼ SRC ┼ DATA ┤                   LENGTH counts DST and SRC
+//! ```
+//!
+//! [`FrameDecoder`] owns the bytes that were read; a [`Frame`] borrows them mutably, so that a hub
+//! can stamp an address and an agent can decrypt without copying.
+
+use std::fmt;
+
+use crate::vip::Vip;
+
+/// Length of TYPE and LENGTH.
+pub const HEADER_LEN: usize = 5;
+/// Length of DST and SRC at the start of an S2C body.
+pub const S2C_ADDRESSES_LEN: usize = 8;
+/// Length of everything before DATA in an S2C frame.
+pub const S2C_HEADER_LEN: usize = HEADER_LEN + S2C_ADDRESSES_LEN;
+/// The default limit on LENGTH, in bytes.
+pub const DEFAULT_MAX_BODY_LEN: usize = 1 << 20;
+/// The smallest limit on LENGTH that lets a 64 KiB packet pass inside a tunnel frame.
+pub const MIN_MAX_BODY_LEN: usize = 66 * 1024;
+
+/// A decoder's buffer starts with this much room and grows only as bytes arrive.
+const MIN_SPACE: usize = 16 * 1024;
+
+/// The TYPE byte of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrameType(pub u8);
+
+impl FrameType {
+    /// Text or bytes for the hub, or a broadcast from it.
+    pub const MSG: Self = Self(0x01);
+    /// Liveness; answered with an empty PING.
+    pub const PING: Self = Self(0x02);
+    /// Client to client: carries DST, SRC and DATA.
+    pub const S2C: Self = Self(0x03);
+    /// Get client list.
+    pub const GCL: Self = Self(0x04);
+    /// Call a function of the hub.
+    pub const FN: Self = Self(0x05);
+    /// Server discovery, between hubs.
+    pub const SD: Self = Self(0x06);
+    /// Request a vIP.
+    pub const RQIP: Self = Self(0x07);
+    /// Get session information.
+    pub const GSI: Self = Self(0x08);
+    /// Server answer, to FN.
+    pub const SA: Self = Self(0x10);
+    /// The end of a connection, from either side.
+    pub const EXIT: Self = Self(0x11);
+    /// An error report.
+    pub const ERR: Self = Self(0x12);
+    /// Assign vIP.
+    pub const AIP: Self = Self(0x13);
+    /// The hub's greeting.
+    pub const HSK: Self = Self(0x14);
+    /// Tunnel handshake; only ever the first byte of S2C DATA.
+    pub const HC2C: Self = Self(0x15);
+}
+
+impl fmt::Debug for FrameType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match *self {
+            Self::MSG => "MSG",
+            Self::PING => "PING",
+            Self::S2C => "S2C",
+            Self::GCL => "GCL",
+            Self::FN => "FN",
+            Self::SD => "SD",
+            Self::RQIP => "RQIP",
+            Self::GSI => "GSI",
+            Self::SA => "SA",
+            Self::EXIT => "EXIT",
+            Self::ERR => "ERR",
+            Self::AIP => "AIP",
+            Self::HSK => "HSK",
+            Self::HC2C => "HC2C",
+            Self(other) => return write!(f, "0x{other:02X}"),
+        };
+        f.write_str(name)
+    }
+}
+
+impl fmt::Display for FrameType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Why a byte stream stopped being frames. The connection cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// LENGTH is above the limit of this connection.
+    #[error("frame of type {frame_type} announces {body_len} bytes, the limit is {max_body_len}")]
+    TooLong {
+        /// TYPE of the offending frame.
+        frame_type: FrameType,
+        /// Its LENGTH.
+        body_len: u32,
+        /// The limit in force, in bytes.
+        max_body_len: usize,
+    },
+    /// An S2C body that does not hold DST and SRC.
+    #[error("S2C frame of {body_len} bytes has no room for its addresses")]
+    NoAddresses {
+        /// Its LENGTH.
+        body_len: usize,
+    },
+}
+
+/// One whole frame, header included, borrowed from the decoder that found it.
+#[derive(Debug)]
+pub struct Frame<'a> {
+    bytes: &'a mut [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// TYPE.
+    #[must_use]
+    pub fn frame_type(&self) -> FrameType {
+        FrameType(self.bytes.first().copied().unwrap_or_default())
+    }
+
+    /// The bytes after the header.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        self.bytes.get(HEADER_LEN..).unwrap_or_default()
+    }
+
+    /// Header and body, as on the wire.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
+    /// The view of a body that has addresses.
+    ///
+    /// # Errors
+    /// [`DecodeError::NoAddresses`] where the body is shorter than DST and SRC.
+    pub fn into_s2c(self) -> Result<S2c<'a>, DecodeError> {
+        let body_len = self.body().len();
+        if body_len < S2C_ADDRESSES_LEN {
+            return Err(DecodeError::NoAddresses { body_len });
+        }
+        Ok(S2c { bytes: self.bytes })
+    }
+}
+
+/// An S2C frame.
+#[derive(Debug)]
+pub struct S2c<'a> {
+    bytes: &'a mut [u8],
+}
+
+impl<'a> S2c<'a> {
+    /// The vIP that the frame is for.
+    #[must_use]
+    pub fn dst(&self) -> Vip {
+        self.address(HEADER_LEN)
+    }
+
+    /// The vIP that the frame claims to come from.
+    #[must_use]
+    pub fn src(&self) -> Vip {
+        self.address(HEADER_LEN + 4)
+    }
+
+    /// Overwrites SRC.
+    pub fn stamp_src(&mut self, src: Vip) {
+        if let Some(field) = self.bytes.get_mut(HEADER_LEN + 4..S2C_HEADER_LEN) {
+            field.copy_from_slice(&src.octets());
+        }
+    }
+
+    /// What the sender wants DST to get.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        self.bytes.get(S2C_HEADER_LEN..).unwrap_or_default()
+    }
+
+    /// DATA, to be decrypted in place.
+    #[must_use]
+    pub fn into_data(self) -> &'a mut [u8] {
+        self.bytes.get_mut(S2C_HEADER_LEN..).unwrap_or_default()
+    }
+
+    /// The whole frame, as on the wire.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
+    fn address(&self, at: usize) -> Vip {
+        let mut octets = [0; 4];
+        if let Some(field) = self.bytes.get(at..at + 4) {
+            octets.copy_from_slice(field);
+        }
+        Vip::from(octets)
+    }
+}
+
+/// Cuts a byte stream into frames.
+///
+/// LENGTH is checked before any memory is asked for on its account, and the buffer grows only as
+/// bytes really arrive: at most twice of what was received, plus 16 KiB.
+///
+/// After an error the stream has no frame boundaries any more: every later call reports it again.
+#[derive(Debug)]
+pub struct FrameDecoder {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    max_body_len: usize,
+}
+
+impl FrameDecoder {
+    /// A decoder that refuses bodies above `max_body_len` bytes.
+    #[must_use]
+    pub fn new(max_body_len: usize) -> Self {
+        Self { buffer: Vec::new(), start: 0, end: 0, max_body_len }
+    }
+
+    /// Where the next bytes are to be read into: never empty. Follow with [`Self::advance`].
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        if self.buffer.len() - self.end < MIN_SPACE {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+            let wanted = self.end + self.end.max(MIN_SPACE);
+            if self.buffer.len() < wanted {
+                self.buffer.resize(wanted, 0);
+            }
+        }
+        self.buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Says that `len` bytes were written into [`Self::space`].
+    pub fn advance(&mut self, len: usize) {
+        self.end = (self.end + len).min(self.buffer.len());
+    }
+
+    /// Appends `bytes`, for callers that have them in hand.
+    pub fn extend(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let len = space.len().min(bytes.len());
+            let (now, later) = bytes.split_at(len);
+            if let Some(room) = space.get_mut(..len) {
+                room.copy_from_slice(now);
+            }
+            self.advance(len);
+            bytes = later;
+        }
+    }
+
+    /// The next whole frame, or `None` until more bytes come.
+    ///
+    /// # Errors
+    /// [`DecodeError::TooLong`], as soon as the header shows it.
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, DecodeError> {
+        let filled = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let Some((header, body)) = filled.split_first_chunk::<HEADER_LEN>() else {
+            return Ok(None);
+        };
+        let [frame_type, len @ ..] = *header;
+        let body_len = u32::from_be_bytes(len);
+        let len = body_len as usize;
+        if len > self.max_body_len {
+            let frame_type = FrameType(frame_type);
+            let max_body_len = self.max_body_len;
+            return Err(DecodeError::TooLong { frame_type, body_len, max_body_len });
+        }
+        if body.len() < len {
+            return Ok(None);
+        }
+        let start = self.start;
+        self.start += HEADER_LEN + len;
+        Ok(self.buffer.get_mut(start..self.start).map(|bytes| Frame { bytes }))
+    }
+
+    /// How many received bytes have not been given out as a frame.
+    #[must_use]
+    pub fn buffered_len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Takes the empty buffer away, so that an idle connection owns none; `None` while bytes of an
+    /// unfinished frame are in it.
+    pub fn detach_buffer(&mut self) -> Option<Vec<u8>> {
+        if self.buffered_len() > 0 || self.buffer.is_empty() {
+            return None;
+        }
+        (self.start, self.end) = (0, 0);
+        Some(std::mem::take(&mut self.buffer))
+    }
+
+    /// Gives a buffer to a decoder that has none; its length is the room that it offers.
+    pub fn attach_buffer(&mut self, buffer: Vec<u8>) {
+        if self.buffer.is_empty() {
+            self.buffer = buffer;
+        }
+    }
+}
+
+/// Appends a frame to `out`.
+pub fn encode(out: &mut Vec<u8>, frame_type: FrameType, body: &[u8]) {
+    out.extend_from_slice(&header(frame_type, body.len()));
+    out.extend_from_slice(body);
+}
+
+/// Appends an S2C frame whose DATA is what `write_data` appends. Where that fails, `out` is as it
+/// was before.
+///
+/// # Errors
+/// What `write_data` returns.
+pub fn encode_s2c<E>(
+    out: &mut Vec<u8>,
+    dst: Vip,
+    src: Vip,
+    write_data: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    let start = out.len();
+    out.extend_from_slice(&header(FrameType::S2C, 0));
+    out.extend_from_slice(&dst.octets());
+    out.extend_from_slice(&src.octets());
+    if let Err(error) = write_data(out) {
+        out.truncate(start);
+        return Err(error);
+    }
+    let body_len = out.len() - start - HEADER_LEN;
+    if let Some(field) = out.get_mut(start..start + HEADER_LEN) {
+        field.copy_from_slice(&header(FrameType::S2C, body_len));
+    }
+    Ok(())
+}
+
+/// Appends an S2C frame with `data` as it is.
+pub fn encode_s2c_plain(out: &mut Vec<u8>, dst: Vip, src: Vip, data: &[u8]) {
+    let Ok(()) = encode_s2c(out, dst, src, |out| {
+        out.extend_from_slice(data);
+        Ok::<(), std::convert::Infallible>(())
+    });
+}
+
+/// TYPE and LENGTH. Bodies are far below 4 GiB: every one passed a frame limit.
+fn header(frame_type: FrameType, body_len: usize) -> [u8; HEADER_LEN] {
+    let [a, b, c, d] = u32::try_from(body_len).unwrap_or(u32::MAX).to_be_bytes();
+    [frame_type.0, a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests;

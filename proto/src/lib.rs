@@ -1,0 +1,36 @@
+//! The DoSP wire and its end-to-end tunnels, without I/O.
+//!
+//! Bytes and times come in, bytes and events go out: nothing here opens a socket, reads a clock
+//! or draws from a global random number generator, so every rule can be tested in virtual time.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`frame`] | the unit on TCP: header, decoder, encoders |
+//! | [`vip`] | virtual addresses and the networks they come from |
+//! | [`message`] | the bodies of control frames |
+//! | [`packet`] | the one place where an IP header is parsed |
+//! | [`tunnel`] | end-to-end encrypted tunnels between two agents |
+//! | [`limit`] | a token bucket over a given clock |
+//!
+//! The specification is `docs/protocol.md`.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod frame;
+pub mod limit;
+pub mod message;
+pub mod packet;
+pub mod tunnel;
+pub mod vip;
+
+use std::time::Instant;
+
+/// The present, handed in by the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic time, for every timer.
+    pub instant: Instant,
+    /// Seconds since 1970-01-01 UTC by the wall clock; only ever compared with a peer's.
+    pub unix_time: u64,
+}
