@@ -1,3 +1,5 @@
+use std::hint::black_box;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -121,13 +123,15 @@ fn errors_come_as_code_address_or_text() {
 proptest! {
     #[test]
     fn any_body_is_decoded_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Aip::decode(&body);
-        let _ = Hsk::decode(&body);
-        let _ = VipRequest::decode(&body);
-        let _ = VipAnswer::decode(&body);
-        let _ = ClientList::decode(&body);
-        let _ = SessionInfo::decode(&body);
-        let _ = ErrorReport::decode(&body);
+        black_box((
+            Aip::decode(&body),
+            Hsk::decode(&body),
+            VipRequest::decode(&body),
+            VipAnswer::decode(&body),
+            ClientList::decode(&body),
+            SessionInfo::decode(&body),
+            ErrorReport::decode(&body),
+        ));
     }
 
     #[test]
