@@ -133,10 +133,10 @@ impl<'a> Frame<'a> {
         self.bytes.get(HEADER_LEN..).unwrap_or_default()
     }
 
-    /// Header and body, as on the wire.
+    /// The body, for as long as the decoder's buffer lives.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        self.bytes
+    pub fn into_body(self) -> &'a [u8] {
+        self.bytes.get(HEADER_LEN..).unwrap_or_default()
     }
 
     /// The view of a body that has addresses.

@@ -29,6 +29,7 @@ pub struct Ipv4Packet<'a> {
     src: Vip,
     dst: Vip,
     protocol: u8,
+    fragment: bool,
 }
 
 impl<'a> Ipv4Packet<'a> {
@@ -53,6 +54,7 @@ impl<'a> Ipv4Packet<'a> {
             src: Vip::from(header.source()),
             dst: Vip::from(header.destination()),
             protocol: header.protocol().0,
+            fragment: header.is_fragmenting_payload(),
         })
     }
 
@@ -72,6 +74,12 @@ impl<'a> Ipv4Packet<'a> {
     #[must_use]
     pub fn protocol(&self) -> u8 {
         self.protocol
+    }
+
+    /// Whether it is a piece of a larger packet, the first one included.
+    #[must_use]
+    pub fn is_fragment(&self) -> bool {
+        self.fragment
     }
 
     /// Header and payload.

@@ -7,33 +7,34 @@
 
 mod established;
 mod hello;
+mod opening;
 mod session;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rand::CryptoRng;
-use x25519_dalek::{PublicKey, SharedSecret, StaticSecret};
+use x25519_dalek::SharedSecret;
 
 use self::established::Established;
 pub use self::hello::HELLO_LEN;
 use self::hello::{Handshake, Hello, encode_refusal};
+use self::opening::{Opening, agree};
 use self::session::Session;
 pub use self::session::{Exhausted, OVERHEAD_LEN, OpenError};
 use crate::Now;
+use crate::limit::TokenBucket;
 
-/// An unanswered opening is repeated after this long, then after twice as long, and so on.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// An opening is repeated at least this often.
-const MAX_RETRY: Duration = Duration::from_secs(5);
-/// After this long an opening is given up; the next message makes a new one.
-const GIVE_UP: Duration = Duration::from_secs(90);
 /// Clocks may differ by this much, in seconds: an older hello may be a recording.
 const MAX_CLOCK_SKEW: u64 = 300;
 /// So many frames that do not open make us open anew …
 const MAX_UNOPENED: u8 = 3;
 /// … at most this often.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(5);
+/// A peer's hellos are looked at this often in the long run …
+const HELLOS_PER_SECOND: u32 = 20;
+/// … and so many at once.
+const HELLO_BURST: u32 = 5;
 /// What published peers understand as a refusal of the legacy mode.
 const LEGACY_REFUSED: &[u8] = b"E:NotSupported";
 
@@ -70,13 +71,16 @@ pub enum ReceiveError {
     /// The peer offers the mode that protects nothing; it was told no.
     #[error("peer offers the legacy mode only")]
     Legacy,
+    /// More hellos than anybody needs; each would cost a key agreement.
+    #[error("too many handshakes")]
+    TooMany,
     /// A hello of a tunnel that we have, once more.
     #[error("hello was seen before")]
     Repeated,
 }
 
 /// The tunnel with one peer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tunnel {
     established: Option<Established>,
     /// Answers an opening while `established` lives; takes over with its first verified frame.
@@ -89,20 +93,22 @@ pub struct Tunnel {
     unopened: u8,
     reopened_at: Option<Instant>,
     verified_at: Option<Instant>,
+    hellos: TokenBucket,
 }
 
-/// An opening of ours that has no answer yet.
-struct Opening {
-    hello: Hello,
-    secret: StaticSecret,
-    since: Instant,
-    retry_at: Instant,
-    retry_after: Duration,
-}
-
-impl std::fmt::Debug for Opening {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opening").field("since", &self.since).finish_non_exhaustive()
+impl Default for Tunnel {
+    fn default() -> Self {
+        Self {
+            established: None,
+            successor: None,
+            opening: None,
+            outgoing: VecDeque::new(),
+            known: false,
+            unopened: 0,
+            reopened_at: None,
+            verified_at: None,
+            hellos: TokenBucket::new(HELLOS_PER_SECOND, HELLO_BURST),
+        }
     }
 }
 
@@ -130,15 +136,9 @@ impl Tunnel {
         if self.opening.is_some() {
             return;
         }
-        let (hello, secret) = Hello::generate(now.unix_time, rng);
-        self.outgoing.push_back(hello.encode());
-        self.opening = Some(Opening {
-            hello,
-            secret,
-            since: now.instant,
-            retry_at: now.instant + jittered(FIRST_RETRY, rng),
-            retry_after: FIRST_RETRY,
-        });
+        let opening = Opening::new(now, rng);
+        self.outgoing.push_back(opening.hello.encode());
+        self.opening = Some(opening);
     }
 
     /// Forgets all keys, as after a reconnect: the vIP may be somebody else's now.
@@ -163,14 +163,10 @@ impl Tunnel {
         let Some(opening) = self.opening.as_mut().filter(|opening| opening.retry_at <= now) else {
             return;
         };
-        if now.duration_since(opening.since) >= GIVE_UP {
-            self.opening = None;
-            return;
+        match opening.retry(now, rng) {
+            Some(data) => self.outgoing.push_back(data),
+            None => self.opening = None,
         }
-        // The same bytes again: an answer does not say which opening it answers.
-        self.outgoing.push_back(opening.hello.encode());
-        opening.retry_after = (opening.retry_after * 2).min(MAX_RETRY);
-        opening.retry_at = now + jittered(opening.retry_after, rng);
     }
 
     /// Appends the sealed `message` to `out`; `false` where there is no tunnel yet (see
@@ -291,6 +287,9 @@ impl Tunnel {
         now: Now,
         rng: &mut impl CryptoRng,
     ) -> Result<Received<'b>, ReceiveError> {
+        if !self.hellos.take(now.instant) {
+            return Err(ReceiveError::TooMany);
+        }
         let seconds = theirs.unix_time.abs_diff(now.unix_time);
         if seconds > MAX_CLOCK_SKEW {
             self.outgoing.push_back(encode_refusal(&format!("clock differs by {seconds} s")));
@@ -364,16 +363,6 @@ enum Slot {
     Established,
     Crossed,
     Successor,
-}
-
-fn agree(secret: &StaticSecret, theirs: &Hello) -> Result<SharedSecret, ReceiveError> {
-    let shared = secret.diffie_hellman(&PublicKey::from(theirs.public_key));
-    if shared.was_contributory() { Ok(shared) } else { Err(ReceiveError::LowOrderKey) }
-}
-
-/// `duration`, longer by up to a quarter.
-fn jittered(duration: Duration, rng: &mut impl CryptoRng) -> Duration {
-    duration + duration.mul_f64(0.25) * (rng.next_u32() % 1024) / 1024
 }
 
 #[cfg(test)]

@@ -326,6 +326,21 @@ fn low_order_keys_and_stale_clocks_are_refused() {
 }
 
 #[test]
+fn flood_of_hellos_is_cut_short() {
+    let mut pair = Pair::open();
+    let mut outcomes = Vec::new();
+    for _ in 0..100 {
+        let (hello, _) = Hello::generate(pair.now.unix_time, &mut pair.rng);
+        outcomes.push(pair.give_b(&hello.encode()));
+    }
+    let refused = outcomes.iter().filter(|outcome| **outcome == Err(ReceiveError::TooMany)).count();
+    assert_eq!(refused, 96, "the opening took one of five tokens");
+    pair.pass(1.0);
+    pair.settle();
+    assert_eq!(pair.a_to_b(b"still"), message(b"still"));
+}
+
+#[test]
 fn refusals_change_nothing_and_the_legacy_mode_is_declined() {
     let mut pair = Pair::new();
     pair.a.open(pair.now, &mut pair.rng);
@@ -362,7 +377,7 @@ proptest! {
         if let (true, Some(first)) = (mark, data.first_mut()) {
             *first = 0x15;
         }
-        let received = pair.give_b(data);
+        let received = pair.give_b(&data);
         prop_assert!(!matches!(received, Ok(Got::Message(_) | Got::Empty)));
         prop_assert_eq!(pair.a_to_b(b"x"), message(b"x"));
     }

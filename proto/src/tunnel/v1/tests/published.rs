@@ -1,5 +1,8 @@
 //! A whole tunnel, made by running the published implementation with fixed keys.
 
+use x25519_dalek::{PublicKey, StaticSecret};
+
+use super::opening::FIRST_RETRY;
 use super::*;
 
 const INITIATOR_PRIVATE: &str = "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20";
