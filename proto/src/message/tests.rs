@@ -123,15 +123,12 @@ fn errors_come_as_code_address_or_text() {
 proptest! {
     #[test]
     fn any_body_is_decoded_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
-        black_box((
-            Aip::decode(&body),
-            Hsk::decode(&body),
-            VipRequest::decode(&body),
-            VipAnswer::decode(&body),
-            ClientList::decode(&body),
-            SessionInfo::decode(&body),
-            ErrorReport::decode(&body),
-        ));
+        Aip::decode(&body).ok();
+        VipRequest::decode(&body).ok();
+        VipAnswer::decode(&body).ok();
+        ClientList::decode(&body).ok();
+        SessionInfo::decode(&body).ok();
+        black_box((Hsk::decode(&body), ErrorReport::decode(&body)));
     }
 
     #[test]

@@ -1,0 +1,157 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use dosp_proto::vip::Vip;
+
+use crate::config::{LogFormat, Settings};
+
+/// Puts this host into a virtual network through a DoSP hub.
+#[derive(Debug, Parser)]
+#[command(name = "dosp-agent", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Configuration file [default: /etc/dosp/agent.toml, if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Local socket of the running agent [default: /run/dosp/agent.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, or a filter [default: info for up, else warn]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<String>,
+    /// How log lines look [default: human]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Join the hub's network and bring the TUN interface up
+    Up(Up),
+    /// End the running agent
+    Down,
+    /// Show what the running agent is doing
+    Status(Json),
+    /// Show the peers that this host has spoken to
+    Peers(Json),
+    /// Print this host's vIP
+    Ip,
+    /// Send a raw message
+    Send(Send),
+    /// Print raw messages as they come
+    Listen(Listen),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// The hub: HOST, HOST:PORT or [IPV6]:PORT; port 7744 unless told
+    hub: Option<String>,
+    /// The vIP to have
+    #[arg(long, value_name = "IP")]
+    vip: Option<Vip>,
+    /// Name of the TUN interface [default: dosp0]
+    #[arg(long, value_name = "NAME")]
+    tun: Option<String>,
+    /// MTU of the TUN interface in bytes [default: 1420]
+    #[arg(long, value_name = "BYTES")]
+    mtu: Option<u16>,
+    /// Return once the network is up, and go on in the background
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Take a network that overlaps other routes of this host
+    #[arg(long)]
+    force: bool,
+    /// Let IP in only from peers to which this host has lately sent some
+    #[arg(long)]
+    shields_up: bool,
+    /// Set by --detach for the process in the background
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Json {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// A peer's vIP, or `hub`
+    #[arg(value_name = "PEER|hub")]
+    pub(crate) to: String,
+    /// The message; `-`, or nothing, reads standard input
+    #[arg(conflicts_with = "file", allow_hyphen_values = true)]
+    pub(crate) text: Option<String>,
+    /// Send the content of a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Send without a tunnel: everybody on the way can read and change it
+    #[arg(long)]
+    pub(crate) plain: bool,
+    #[command(flatten)]
+    pub(crate) own: OwnLink,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listen {
+    /// End after so many messages
+    #[arg(short = 'n', value_name = "COUNT")]
+    pub(crate) count: Option<u64>,
+    /// Only messages of this peer
+    #[arg(long, value_name = "PEER")]
+    pub(crate) from: Option<Vip>,
+    /// Print one JSON object a message
+    #[arg(long, conflicts_with = "raw")]
+    pub(crate) json: bool,
+    /// Print the bytes as they are, without the sender
+    #[arg(long)]
+    pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) own: OwnLink,
+}
+
+/// How a command works without a running agent.
+#[derive(Debug, Args)]
+pub(crate) struct OwnLink {
+    /// Join this hub for this command alone, without a running agent
+    #[arg(long, value_name = "HUB")]
+    pub(crate) hub: Option<String>,
+    /// The vIP to have at that hub
+    #[arg(long, value_name = "IP", requires = "hub")]
+    pub(crate) vip: Option<Vip>,
+}
+
+impl Cli {
+    /// What the command line sets.
+    pub(crate) fn settings(&self) -> Settings {
+        let Global { socket, log, log_format, .. } = &self.global;
+        let settings = Settings {
+            socket: socket.clone(),
+            log: log.clone(),
+            log_format: *log_format,
+            ..Settings::default()
+        };
+        let Command::Up(up) = &self.command else { return settings };
+        Settings {
+            hub: up.hub.clone(),
+            vip: up.vip,
+            tun: up.tun.clone(),
+            mtu: up.mtu,
+            force: up.force.then_some(true),
+            shields_up: up.shields_up.then_some(true),
+            ..settings
+        }
+    }
+}

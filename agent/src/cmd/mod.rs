@@ -1,0 +1,202 @@
+//! The commands, one file each.
+
+pub(crate) mod listen;
+pub(crate) mod send;
+pub(crate) mod status;
+pub(crate) mod up;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::OwnLink;
+use crate::config::Settings;
+use crate::control::wire::{FailureKind, Surroundings};
+use crate::control::{Client, ControlError, server};
+use crate::engine::EngineConfig;
+use crate::failure::{Exit, Failure};
+use crate::host::NoHost;
+use crate::link::{DialError, HubAddr, JoinError};
+use crate::node::{LinkError, Node, NodeConfig, NodeError, NodeHandle};
+use crate::tun::ChannelTun;
+
+/// Joins a hub that nobody named.
+const NO_HUB_HINT: &str = "name one: dosp-agent up HUB, or hub = \"HUB\" in /etc/dosp/agent.toml";
+
+/// Ends the running agent.
+pub(crate) async fn down(settings: &Settings) -> Result<(), Failure> {
+    Ok(connect(&settings.socket()).await?.down().await?)
+}
+
+pub(crate) async fn connect(socket: &Path) -> Result<Client, Failure> {
+    Ok(Client::connect(socket).await?)
+}
+
+/// The hub that is set, checked.
+pub(crate) fn hub_of(settings: &Settings) -> Result<HubAddr, Failure> {
+    let no_hub = || Failure::text(Exit::Usage, "no hub is set").hint(NO_HUB_HINT);
+    let hub = settings.hub_addr().map_err(|error| {
+        Failure::new(Exit::Usage, error)
+            .context("the hub")
+            .hint("write HOST, HOST:PORT or [IPV6]:PORT")
+    })?;
+    hub.ok_or_else(no_hub)
+}
+
+/// An agent to talk to: the running one, or one of this command's own.
+pub(crate) enum Agent {
+    Running(std::path::PathBuf),
+    Own { handle: NodeHandle, stop: CancellationToken, task: JoinHandle<Result<(), Failure>> },
+}
+
+impl Agent {
+    /// The running agent, or with `--hub` a node that joins that hub and carries no IP.
+    pub(crate) async fn find(own: &OwnLink, settings: &Settings) -> Result<Self, Failure> {
+        let Some(hub) = &own.hub else { return Ok(Self::Running(settings.socket())) };
+        let settings = Settings { hub: Some(hub.clone()), ..Settings::default() };
+        let config = NodeConfig {
+            hub: hub_of(&settings)?,
+            vip: own.vip,
+            reconnect: false,
+            engine: EngineConfig::default(),
+        };
+        let (node, handle) = Node::<ChannelTun, _>::new(config, None, NoHost);
+        let stop = CancellationToken::new();
+        let run = node.run(stop.clone());
+        let mut task = tokio::spawn(async move { run.await.map_err(Failure::from) });
+        tokio::select! {
+            Some(_) = handle.up() => Ok(Self::Own { handle, stop, task }),
+            ended = &mut task => Err(ended_early(ended)),
+        }
+    }
+
+    /// A connection for one request.
+    pub(crate) async fn client(&self) -> Result<Client, Failure> {
+        match self {
+            Self::Running(socket) => connect(socket).await,
+            Self::Own { handle, stop, .. } => {
+                let (ours, theirs) = tokio::io::duplex(64 * 1024);
+                let surroundings = Arc::new(Surroundings::default());
+                tokio::spawn(server::serve(theirs, handle.clone(), surroundings, stop.clone()));
+                Ok(Client::over(ours))
+            }
+        }
+    }
+
+    /// Ends an agent of this command's own; a running one goes on.
+    pub(crate) async fn leave(self) -> Result<(), Failure> {
+        match self {
+            Self::Running(_) => Ok(()),
+            Self::Own { stop, task, .. } => {
+                stop.cancel();
+                task.await.unwrap_or_else(|error| Err(Failure::new(Exit::Failed, error)))
+            }
+        }
+    }
+
+    /// What ended an agent of this command's own, where that was not this command.
+    pub(crate) async fn blame(self, error: ControlError) -> Failure {
+        match (self, error) {
+            (Self::Own { task, .. }, ControlError::Ended | ControlError::Io(_)) => {
+                ended_early(task.await)
+            }
+            (_, error) => error.into(),
+        }
+    }
+}
+
+fn ended_early(ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> Failure {
+    match ended {
+        Ok(Err(failure)) => failure,
+        Ok(Ok(())) => Failure::text(Exit::Failed, "the agent stopped"),
+        Err(error) => Failure::new(Exit::Failed, error),
+    }
+}
+
+impl From<ControlError> for Failure {
+    fn from(error: ControlError) -> Self {
+        let (exit, hint) = match &error {
+            ControlError::NotRunning { .. } => (
+                Exit::NotReachable,
+                Some("start one with 'dosp-agent up HUB'; send and listen take --hub"),
+            ),
+            ControlError::Forbidden { .. } => {
+                (Exit::NoPrivilege, Some("run as root, or as a member of the group dosp"))
+            }
+            ControlError::Malformed(_) | ControlError::Unexpected => {
+                (Exit::Failed, Some("restart the agent: it is of another version"))
+            }
+            ControlError::Io(_) | ControlError::Ended => (Exit::Failed, None),
+            ControlError::Failed { kind, .. } => match kind {
+                FailureKind::Usage => (Exit::Usage, Some("'dosp-agent status' shows the network")),
+                FailureKind::NotConnected => {
+                    (Exit::NotReachable, Some("'dosp-agent status' shows why"))
+                }
+                FailureKind::Offline => {
+                    (Exit::PeerOffline, Some("is its agent up, at the same hub?"))
+                }
+                FailureKind::Refused => (Exit::Refused, None),
+                FailureKind::Failed => (Exit::Failed, None),
+            },
+        };
+        let failure = Self::new(exit, error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl<E: Into<Self>> From<NodeError<E>> for Failure {
+    fn from(error: NodeError<E>) -> Self {
+        match error {
+            NodeError::Dial(error) => error.into(),
+            NodeError::Join(error) => error.into(),
+            NodeError::Link(error) => error.into(),
+            NodeError::Host(error) => error.into(),
+            NodeError::Tun(source) => Self::new(Exit::Failed, source)
+                .context("the TUN device is gone")
+                .hint("was the interface removed?"),
+        }
+    }
+}
+
+impl From<std::convert::Infallible> for Failure {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl From<DialError> for Failure {
+    fn from(error: DialError) -> Self {
+        let hint = error.hint();
+        Self::new(Exit::NotReachable, error).hint(hint)
+    }
+}
+
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Self {
+        Self::new(Exit::NotReachable, error).context("the link to the hub")
+    }
+}
+
+impl From<JoinError> for Failure {
+    fn from(error: JoinError) -> Self {
+        let (exit, hint) = match &error {
+            JoinError::Refused { .. } => (Exit::Refused, "ask whoever runs the hub"),
+            JoinError::VipRefused { .. } => {
+                (Exit::Refused, "take another vIP, or leave out --vip and let the hub choose")
+            }
+            JoinError::Compression => (Exit::Failed, "switch compression off at the hub"),
+            JoinError::NotDosp { .. } | JoinError::Malformed(_) | JoinError::UnusableVip { .. } => {
+                (Exit::Failed, "is it really a DoSP hub that listens there?")
+            }
+            JoinError::TimedOut { .. } => {
+                (Exit::NotReachable, "is it really a DoSP hub that listens there?")
+            }
+        };
+        Self::new(exit, error).context("join").hint(hint)
+    }
+}

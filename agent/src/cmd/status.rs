@@ -1,0 +1,161 @@
+//! `status`, `peers` and `ip`: what the running agent says of itself.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+use super::connect;
+use crate::cli::Json;
+use crate::config::Settings;
+use crate::control::wire::{Peer, State, Status};
+use crate::failure::{Exit, Failure};
+
+/// `dosp-agent status`.
+pub(crate) async fn status(args: &Json, settings: &Settings) -> Result<(), Failure> {
+    let status = connect(&settings.socket()).await?.status().await?;
+    print(if args.json { json(&status)? } else { overview(&status) })
+}
+
+/// `dosp-agent peers`.
+pub(crate) async fn peers(args: &Json, settings: &Settings) -> Result<(), Failure> {
+    let status = connect(&settings.socket()).await?.status().await?;
+    print(if args.json {
+        json(&serde_json::json!({ "schema": "dosp.peers/1", "peers": status.peers }))?
+    } else {
+        table(&status.peers)
+    })
+}
+
+/// `dosp-agent ip`.
+pub(crate) async fn ip(settings: &Settings) -> Result<(), Failure> {
+    let status = connect(&settings.socket()).await?.status().await?;
+    match status.vip {
+        Some(vip) => print(format!("{vip}\n")),
+        None => Err(Failure::text(Exit::NotReachable, "the agent has no vIP yet")
+            .hint("'dosp-agent status' shows why")),
+    }
+}
+
+fn print(text: String) -> Result<(), Failure> {
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(text + "\n")
+}
+
+fn overview(status: &Status) -> String {
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    let mut state = status.state.name().to_owned();
+    if let (State::Up, Some(up_for)) = (status.state, status.up_for_ns) {
+        state = format!("up for {}", age(up_for));
+    }
+    if let (true, Some(error)) = (status.state != State::Up, &status.last_error) {
+        state = format!("{state}: {error}");
+    }
+    lines.push(("state", state));
+    if let (Some(vip), Some(network)) = (status.vip, status.network) {
+        lines.push(("vIP", format!("{vip} in {network}")));
+    }
+    let rtt = status.hub_rtt_ns.map(|rtt| format!(", {:.1} ms away", rtt as f64 / 1e6));
+    lines.push(("hub", format!("{}{}", status.hub, rtt.unwrap_or_default())));
+    lines.push(("reconnects", status.reconnects.to_string()));
+    if let (Some(tun), Some(mtu)) = (&status.tun, status.mtu) {
+        lines.push(("interface", format!("{tun}, MTU {mtu}")));
+    }
+    let shields = if status.shields_up { "up" } else { "down: every peer can reach this host" };
+    lines.push(("shields", shields.to_owned()));
+    let dropped = status.dropped.iter().map(|(reason, count)| format!("{reason} {count}"));
+    let dropped = dropped.collect::<Vec<_>>().join(", ");
+    lines.push(("dropped", if dropped.is_empty() { "nothing".to_owned() } else { dropped }));
+    let mut text = String::new();
+    for (name, value) in lines {
+        // Writing to a String cannot fail.
+        writeln!(text, "{name:<11} {value}").ok();
+    }
+    if !status.peers.is_empty() {
+        text.push('\n');
+        text.push_str(&table(&status.peers));
+    }
+    text
+}
+
+fn table(peers: &[Peer]) -> String {
+    let mut rows = vec![["PEER", "TUNNEL", "LAST FRAME", "RX", "TX", ""].map(str::to_owned)];
+    rows.extend(peers.iter().map(|peer| {
+        let tunnel = match peer.tunnel.as_str() {
+            "open" => format!("version {} UNAUTHENTICATED", peer.tunnel_version),
+            state => state.to_owned(),
+        };
+        let last = peer.verified_ago_ns.map_or("never".to_owned(), |ns| format!("{} ago", age(ns)));
+        let refusal = peer.refusal.as_ref().map(|words| format!("refuses: {words}"));
+        let (rx, tx) = (bytes(peer.rx_bytes), bytes(peer.tx_bytes));
+        [peer.vip.to_string(), tunnel, last, rx, tx, refusal.unwrap_or_default()]
+    }));
+    align(&rows)
+}
+
+/// Columns as wide as their widest cell.
+fn align<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A duration in its two largest units.
+fn age(nanos: u64) -> String {
+    let seconds = Duration::from_nanos(nanos).as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// A number of bytes, decimal as on network interfaces.
+fn bytes(count: u64) -> String {
+    match count {
+        0..1000 => format!("{count} B"),
+        1000..1_000_000 => format!("{:.1} kB", count as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", count as f64 / 1e6),
+        _ => format!("{:.1} GB", count as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_have_units() {
+        let ages = [0, 59, 60, 3_599, 3_600, 86_400, 90_000].map(|s| age(s * 1_000_000_000));
+        let expected =
+            ["0 s", "59 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "1 d 0 h", "1 d 1 h"];
+        assert_eq!(ages, expected);
+        let sizes = [0, 999, 1_000, 1_500_000, 2_000_000_000].map(bytes);
+        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "1.5 MB", "2.0 GB"]);
+    }
+
+    #[test]
+    fn overview_of_a_running_agent() {
+        let status: Status = serde_json::from_str(include_str!("status/golden.json")).unwrap();
+        assert_eq!(overview(&status), include_str!("status/golden.txt"));
+        let again: serde_json::Value = serde_json::from_str(&json(&status).unwrap()).unwrap();
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("status/golden.json")).unwrap();
+        assert_eq!(again, golden, "the schema is what the golden file shows");
+    }
+}

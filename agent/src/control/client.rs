@@ -1,0 +1,173 @@
+//! The commands' end of the local socket.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+
+use super::wire::{FailureKind, Message, Reply, Request, Status, Target};
+
+/// Why an agent did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody answers on the socket.
+    #[error("no agent is running: nothing answers on {}", path.display())]
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The socket is not for this user.
+    #[error("open the local socket {}", path.display())]
+    Forbidden {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("talk to the running agent")]
+    Io(#[from] io::Error),
+    /// A line that is no answer, as from another version.
+    #[error("the running agent's answer cannot be read")]
+    Malformed(#[from] serde_json::Error),
+    /// An answer to something else.
+    #[error("the running agent's answer does not fit the request")]
+    Unexpected,
+    /// The agent ended first.
+    #[error("the running agent ended")]
+    Ended,
+    /// The agent says why not.
+    #[error("{why}")]
+    Failed {
+        /// Which kind of failure.
+        kind: FailureKind,
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// Anything that an agent can be asked over.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// One connection to an agent: good for one request.
+pub struct Client {
+    stream: BufReader<Box<dyn Stream>>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Connects to the agent whose socket is at `path`.
+    ///
+    /// # Errors
+    /// [`ControlError::NotRunning`] and [`ControlError::Forbidden`].
+    pub async fn connect(path: &Path) -> Result<Self, ControlError> {
+        let stream = UnixStream::connect(path).await.map_err(|source| {
+            let path = path.to_owned();
+            match source.kind() {
+                io::ErrorKind::PermissionDenied => ControlError::Forbidden { path, source },
+                _ => ControlError::NotRunning { path },
+            }
+        })?;
+        Ok(Self::over(stream))
+    }
+
+    /// Talks to the agent at the other end of `stream`.
+    pub fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        Self { stream: BufReader::new(Box::new(stream)) }
+    }
+
+    /// What the agent is doing.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn status(mut self) -> Result<Status, ControlError> {
+        match self.ask(&Request::Status).await? {
+            Reply::Status(status) => Ok(*status),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// Sends a raw message; returns when the hub has it.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn send(mut self, to: Target, data: Vec<u8>) -> Result<(), ControlError> {
+        let data = super::wire::Bytes(data);
+        match self.ask(&Request::Send { to, data }).await? {
+            Reply::Sent => Ok(()),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// From now on the agent keeps messages for [`Messages::next`].
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn listen(mut self) -> Result<Messages, ControlError> {
+        match self.ask(&Request::Listen).await? {
+            Reply::Listening => Ok(Messages { client: self }),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// Ends the agent; returns when its process has ended.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn down(mut self) -> Result<(), ControlError> {
+        match self.ask(&Request::Down).await? {
+            Reply::Ending => {}
+            _ => return Err(ControlError::Unexpected),
+        }
+        match self.read().await {
+            Err(ControlError::Ended | ControlError::Io(_)) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(ControlError::Unexpected),
+        }
+    }
+
+    async fn ask(&mut self, request: &Request) -> Result<Reply, ControlError> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.stream.write_all(&line).await?;
+        self.stream.flush().await?;
+        self.read().await
+    }
+
+    async fn read(&mut self) -> Result<Reply, ControlError> {
+        let mut line = Vec::new();
+        if self.stream.read_until(b'\n', &mut line).await? == 0 {
+            return Err(ControlError::Ended);
+        }
+        match serde_json::from_slice(&line)? {
+            Reply::Failed { kind, why } => Err(ControlError::Failed { kind, why }),
+            reply => Ok(reply),
+        }
+    }
+}
+
+/// Raw messages, as they come.
+#[derive(Debug)]
+pub struct Messages {
+    client: Client,
+}
+
+impl Messages {
+    /// The next one.
+    ///
+    /// # Errors
+    /// [`ControlError::Ended`] where the agent ended, or cut us off for not reading.
+    pub async fn next(&mut self) -> Result<Message, ControlError> {
+        match self.client.read().await? {
+            Reply::Message(message) => Ok(message),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+}

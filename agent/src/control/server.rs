@@ -1,0 +1,187 @@
+//! The agent's end of the local socket.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Group, chown};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::wire::{MAX_LINE_LEN, Message, Reply, Request, Status, Surroundings, Target};
+use crate::node::{Destination, NodeHandle};
+
+/// Who is in this group may use the socket, beside root.
+const GROUP: &str = "dosp";
+/// So many commands may be connected at once.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Why there is no local socket.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another agent answers on it.
+    #[error("an agent is running already: it answers on {}", path.display())]
+    Running {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The system says no.
+    #[error("make the local socket {}", path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The bound socket; its file goes when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Whoever starts next finds a dead file and takes its place.
+        std::fs::remove_file(&self.path).ok();
+    }
+}
+
+impl Server {
+    /// Makes the socket, 0660 and of the group `dosp` where that exists. The file of an agent that
+    /// has died is replaced.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub async fn bind(path: &Path) -> Result<Self, BindError> {
+        if UnixStream::connect(path).await.is_ok() {
+            return Err(BindError::Running { path: path.to_owned() });
+        }
+        let listener =
+            bind(path).map_err(|source| BindError::Io { path: path.to_owned(), source })?;
+        Ok(Self { listener, path: path.to_owned() })
+    }
+
+    /// Answers for ever; a `Down` request cancels `stop`. Drop it last: the end of its connections
+    /// tells commands that the agent has ended.
+    pub async fn run(
+        self,
+        handle: NodeHandle,
+        surroundings: Surroundings,
+        stop: CancellationToken,
+    ) {
+        let surroundings = Arc::new(surroundings);
+        let mut connections = JoinSet::new();
+        loop {
+            while connections.try_join_next().is_some() {}
+            tokio::select! {
+                accepted = self.listener.accept(), if connections.len() < MAX_CONNECTIONS => {
+                    let Ok((stream, _)) = accepted else { continue };
+                    let (handle, surroundings) = (handle.clone(), surroundings.clone());
+                    connections.spawn(serve(stream, handle, surroundings, stop.clone()));
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+}
+
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    // Nobody may connect before the group is set.
+    let before = umask(Mode::from_bits_truncate(0o117));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    if let Ok(Some(group)) = Group::from_name(GROUP) {
+        // Without the right to give the file away it stays the user's own.
+        chown(path, None, Some(group.gid)).ok();
+    }
+    listener
+}
+
+/// Answers one connection.
+pub async fn serve<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    handle: NodeHandle,
+    surroundings: Arc<Surroundings>,
+    stop: CancellationToken,
+) {
+    let (reader, mut writer) = tokio::io::split(stream);
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(reader.take(MAX_LINE_LEN));
+    let outcome = async {
+        reader.read_until(b'\n', &mut line).await?;
+        match serde_json::from_slice(&line) {
+            Ok(request) => answer(request, &mut writer, &handle, &surroundings, &stop).await,
+            Err(error) => {
+                let why = format!("the request cannot be read: {error}");
+                let kind = super::wire::FailureKind::Usage;
+                write(&mut writer, &Reply::Failed { kind, why }).await
+            }
+        }
+    };
+    if let Err(error) = outcome.await {
+        tracing::debug!(%error, "a command went away");
+    }
+}
+
+async fn answer(
+    request: Request,
+    writer: &mut (impl AsyncWrite + Unpin),
+    handle: &NodeHandle,
+    surroundings: &Surroundings,
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    match request {
+        Request::Status => {
+            let Some(report) = handle.report().await else { return Ok(()) };
+            let status = Status::new(report, surroundings);
+            write(writer, &Reply::Status(Box::new(status))).await
+        }
+        Request::Send { to, data } => {
+            let to = match to {
+                Target::Hub => Destination::Hub,
+                Target::Peer { vip, plain: true } => Destination::Plain(vip),
+                Target::Peer { vip, plain: false } => Destination::Peer(vip),
+            };
+            let reply = match handle.send(to, data.0).await {
+                Ok(()) => Reply::Sent,
+                Err(failure) => failure.into(),
+            };
+            write(writer, &reply).await
+        }
+        Request::Listen => {
+            let Some(mut messages) = handle.listen().await else { return Ok(()) };
+            write(writer, &Reply::Listening).await?;
+            while let Some(message) = messages.recv().await {
+                write(writer, &Reply::Message(Message::from(message))).await?;
+            }
+            Ok(())
+        }
+        Request::Down => {
+            write(writer, &Reply::Ending).await?;
+            stop.cancel();
+            // Held open: its end tells the command that the process has ended.
+            std::future::pending().await
+        }
+    }
+}
+
+async fn write(writer: &mut (impl AsyncWrite + Unpin), reply: &Reply) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    writer.write_all(&line).await?;
+    writer.flush().await
+}

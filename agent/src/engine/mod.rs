@@ -1,0 +1,348 @@
+//! The agent without I/O: packets and frames in, frames and packets out.
+//!
+//! ```text
+//!  TUN ─▶ handle_packet ─▶ Peer queue ─▶ poll_transmit (Tunnel::seal) ─▶ hub
+//!  TUN ◀─ Inbound::Packet ◀─ handle_frame (Tunnel::open, source check) ◀─ hub
+//! ```
+//!
+//! Packets wait *unsealed*: what the link does not take is dropped before it gets a number, so a
+//! drop never harms a tunnel. Answers of the agent itself (ICMP) come out of [`Engine::poll_tun`],
+//! what others want to know out of [`Engine::poll_event`].
+
+mod drops;
+mod icmp;
+mod inbound;
+mod outbound;
+mod peer;
+mod report;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use dosp_proto::Now;
+use dosp_proto::frame::{self, FrameType};
+use dosp_proto::limit::TokenBucket;
+use dosp_proto::vip::{Network, Vip};
+use etherparse::IcmpEchoHeader;
+use rand::CryptoRng;
+
+pub use self::drops::{DropReason, Drops};
+pub use self::inbound::Inbound;
+pub use self::outbound::SendError;
+pub use self::report::{PeerReport, TunnelState};
+
+use self::peer::{Item, Peer};
+
+/// More peers than a hub's default network has, and a bound on what a lying hub can make us keep.
+const MAX_PEERS: usize = 4096;
+/// An opening without an answer for so long gives back what waits for it.
+const NO_ANSWER_AFTER: Duration = Duration::from_secs(5);
+/// What is staged later, while the answer is still missing, is given back so often.
+const NO_ANSWER_AGAIN: Duration = Duration::from_secs(1);
+/// A hub's or a peer's "no" counts only while no frame of the peer verified for so long: it comes
+/// without any proof.
+const VERIFIED_RECENTLY: Duration = Duration::from_secs(25);
+/// ICMP errors to the local host, per second.
+const UNREACHABLES_PER_SECOND: u32 = 10;
+/// Echo requests to the hub that may be under way.
+const MAX_HUB_PINGS: usize = 64;
+
+/// What the caller calls one raw message of his.
+pub type Ticket = u64;
+
+/// Where this agent is in its network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overlay {
+    /// Our own vIP.
+    pub vip: Vip,
+    /// The hub's network.
+    pub network: Network,
+}
+
+/// How the engine treats what it gets.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EngineConfig {
+    /// Whether there is a TUN: without one, IP from peers is a raw message like any other.
+    pub carries_ip: bool,
+    /// Deliver IP only from peers to which this host has lately sent some.
+    pub shields_up: bool,
+}
+
+/// What the rest of the agent may want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The hub took a raw message and did not say that its destination is missing.
+    MessageSent(Ticket),
+    /// A raw message did not get through.
+    MessageFailed(Ticket, MessageFailure),
+    /// The tunnel with a peer is open.
+    TunnelOpen(Vip),
+    /// A peer refuses a tunnel, in its own words. Nobody vouches for them.
+    Refused(Vip, String),
+    /// A hub's ERR that concerns no frame of ours, as text.
+    HubError(String),
+}
+
+/// Why a raw message did not get through.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MessageFailure {
+    /// The hub knows no such client.
+    #[error("the hub says that it is offline")]
+    Offline,
+    /// The peer is there and does not answer the handshake.
+    #[error("no answer to the tunnel handshake within {} s", NO_ANSWER_AFTER.as_secs())]
+    NoAnswer,
+    /// The peer refuses the handshake, in its own words.
+    #[error("it refuses a tunnel: {0}")]
+    Refused(String),
+    /// The connection to the hub ended first.
+    #[error("the connection to the hub was lost")]
+    LinkLost,
+}
+
+/// What a PING to the hub is for.
+#[derive(Debug)]
+enum HubPing {
+    Heartbeat,
+    /// An echo request of the local host to the hub's vIP.
+    Echo(IcmpEchoHeader, Vec<u8>),
+    /// Answered after whatever the hub had to say of this message.
+    Delivery(Ticket, Vip),
+}
+
+/// One agent's peers, tunnels and queues.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    overlay: Option<Overlay>,
+    linked: bool,
+    peers: BTreeMap<Vip, Peer>,
+    /// Peers with an open tunnel and something to send, each once; see [`Peer::in_round`].
+    round: VecDeque<Vip>,
+    /// Encoded frames that go out before everything else.
+    control: Vec<u8>,
+    hub_pings: VecDeque<(Instant, HubPing)>,
+    hub_rtt: Option<Duration>,
+    to_tun: VecDeque<Vec<u8>>,
+    events: VecDeque<Event>,
+    drops: Drops,
+    unreachables: TokenBucket,
+    /// Buffers of packets that were sent, for packets to come.
+    spare: Vec<Vec<u8>>,
+}
+
+impl Engine {
+    /// An engine without a link.
+    #[must_use]
+    pub fn new(config: EngineConfig) -> Self {
+        Self {
+            config,
+            overlay: None,
+            linked: false,
+            peers: BTreeMap::new(),
+            round: VecDeque::new(),
+            control: Vec::new(),
+            hub_pings: VecDeque::new(),
+            hub_rtt: None,
+            to_tun: VecDeque::new(),
+            events: VecDeque::new(),
+            drops: Drops::default(),
+            unreachables: TokenBucket::new(UNREACHABLES_PER_SECOND, UNREACHABLES_PER_SECOND),
+            spare: Vec::new(),
+        }
+    }
+
+    /// The hub let us in as `overlay.vip`.
+    pub fn link_up(&mut self, overlay: Overlay, now: Now, rng: &mut impl CryptoRng) {
+        if self.overlay.is_some_and(|before| before.vip != overlay.vip) {
+            self.drop_staged_packets();
+        }
+        self.overlay = Some(overlay);
+        self.linked = true;
+        let waiting: Vec<Vip> =
+            self.peers.iter().filter(|(_, peer)| !peer.is_idle()).map(|(vip, _)| *vip).collect();
+        for vip in waiting {
+            self.open_tunnel(vip, now, rng);
+        }
+    }
+
+    /// The connection to the hub is gone. Tunnels go with it: after a reconnect a vIP may be
+    /// somebody else's. Packets stay staged.
+    pub fn link_down(&mut self) {
+        self.linked = false;
+        self.control.clear();
+        self.round.clear();
+        let mut failed = Vec::new();
+        for (_, ping) in std::mem::take(&mut self.hub_pings) {
+            if let HubPing::Delivery(ticket, _) = ping {
+                failed.push(ticket);
+            }
+        }
+        for peer in self.peers.values_mut() {
+            peer.tunnel.discard();
+            (peer.in_round, peer.no_answer_at) = (false, None);
+            let mut kept = VecDeque::new();
+            while let Some(item) = peer.pop() {
+                match item {
+                    Item::Message(ticket, _) => failed.push(ticket),
+                    Item::Packet(_) => kept.push_front(item),
+                }
+            }
+            kept.into_iter().for_each(|item| peer.unpop(item));
+            for _ in 0..peer.trim() {
+                self.drops.add(DropReason::StagedTooMany);
+            }
+        }
+        let lost = |ticket| Event::MessageFailed(ticket, MessageFailure::LinkLost);
+        self.events.extend(failed.into_iter().map(lost));
+    }
+
+    /// Sends a PING, for the heartbeat.
+    pub fn ping_hub(&mut self, now: Instant) {
+        self.send_hub_ping(HubPing::Heartbeat, now);
+    }
+
+    /// The next packet of the agent itself for the local host.
+    pub fn poll_tun(&mut self) -> Option<Vec<u8>> {
+        self.to_tun.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Counts a drop that happened outside.
+    pub fn count_drop(&mut self, reason: DropReason) {
+        self.drops.add(reason);
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let of_peer =
+            |peer: &Peer| peer.tunnel.poll_timeout().into_iter().chain(peer.no_answer_at).min();
+        self.peers.values().filter_map(of_peer).min()
+    }
+
+    /// Repeats openings, and gives back what waited for an answer too long.
+    pub fn handle_timeout(&mut self, now: Now, rng: &mut impl CryptoRng) {
+        let mut silent = Vec::new();
+        for (vip, peer) in &mut self.peers {
+            peer.tunnel.handle_timeout(now.instant, rng);
+            if peer.tunnel.opening_since().is_none() {
+                peer.no_answer_at = None;
+            } else if peer.no_answer_at.is_some_and(|at| at <= now.instant) {
+                peer.no_answer_at = Some(now.instant + NO_ANSWER_AGAIN);
+                silent.push(*vip);
+            }
+        }
+        for vip in silent {
+            self.give_back(vip, &MessageFailure::NoAnswer, now.instant);
+        }
+        self.collect_handshakes();
+    }
+
+    /// Answers whatever waits for `vip` with "unreachable".
+    fn give_back(&mut self, vip: Vip, why: &MessageFailure, now: Instant) {
+        let (Some(peer), Some(overlay)) = (self.peers.get_mut(&vip), self.overlay) else { return };
+        let recent = |at: Instant| now.duration_since(at) < VERIFIED_RECENTLY;
+        if peer.tunnel.is_open() || peer.tunnel.verified_at().is_some_and(recent) {
+            return;
+        }
+        while let Some(item) = peer.pop() {
+            match item {
+                Item::Message(ticket, _) => {
+                    self.events.push_back(Event::MessageFailed(ticket, why.clone()));
+                }
+                Item::Packet(bytes) => {
+                    self.drops.add(DropReason::Unreachable);
+                    let why = icmp::Unreachable::Host;
+                    answer_unreachable(
+                        &mut self.to_tun,
+                        &mut self.unreachables,
+                        &bytes,
+                        (overlay, why),
+                        now,
+                    );
+                }
+            }
+        }
+    }
+
+    fn open_tunnel(&mut self, vip: Vip, now: Now, rng: &mut impl CryptoRng) {
+        let Some(peer) = self.peers.get_mut(&vip).filter(|_| self.linked) else { return };
+        if peer.tunnel.opening_since().is_none() {
+            peer.tunnel.open(now, rng);
+            peer.no_answer_at = Some(now.instant + NO_ANSWER_AFTER);
+        }
+        self.collect_handshakes_of(vip);
+    }
+
+    /// Turns the tunnels' own DATA into frames.
+    fn collect_handshakes(&mut self) {
+        let vips: Vec<Vip> = self.peers.keys().copied().collect();
+        for vip in vips {
+            self.collect_handshakes_of(vip);
+        }
+    }
+
+    fn collect_handshakes_of(&mut self, vip: Vip) {
+        let (Some(peer), Some(overlay)) = (self.peers.get_mut(&vip), self.overlay) else { return };
+        while let Some(data) = peer.tunnel.poll_data() {
+            if self.linked {
+                frame::encode_s2c_plain(&mut self.control, vip, overlay.vip, &data);
+            }
+        }
+    }
+
+    fn send_hub_ping(&mut self, ping: HubPing, now: Instant) {
+        if self.linked {
+            frame::encode(&mut self.control, FrameType::PING, &[]);
+            self.hub_pings.push_back((now, ping));
+        }
+    }
+
+    /// The peer at `vip`, made where there is none; the longest unseen idle one gives way.
+    fn peer_entry(&mut self, vip: Vip, now: Instant) -> Option<&mut Peer> {
+        if !self.peers.contains_key(&vip) && self.peers.len() >= MAX_PEERS {
+            let idle = self.peers.iter().filter(|(_, peer)| peer.is_idle());
+            let oldest = idle.min_by_key(|(_, peer)| peer.seen_at).map(|(vip, _)| *vip);
+            self.peers.remove(&oldest?);
+        }
+        let peer = self.peers.entry(vip).or_insert_with(|| Peer::new(now));
+        peer.seen_at = now;
+        Some(peer)
+    }
+
+    fn drop_staged_packets(&mut self) {
+        for peer in self.peers.values_mut() {
+            while let Some(item) = peer.pop() {
+                if let Item::Message(ticket, _) = item {
+                    let failure = MessageFailure::LinkLost;
+                    self.events.push_back(Event::MessageFailed(ticket, failure));
+                } else {
+                    self.drops.add(DropReason::Readdressed);
+                }
+            }
+        }
+    }
+}
+
+/// Queues an ICMP error about `bytes` for the local host, if one may be sent now.
+fn answer_unreachable(
+    to_tun: &mut VecDeque<Vec<u8>>,
+    limit: &mut TokenBucket,
+    bytes: &[u8],
+    (overlay, why): (Overlay, icmp::Unreachable),
+    now: Instant,
+) {
+    let Ok(packet) = dosp_proto::packet::Ipv4Packet::parse(bytes) else { return };
+    let Some(answer) = icmp::unreachable(&packet, overlay.network.hub(), why) else { return };
+    if limit.take(now) {
+        to_tun.push_back(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! One other agent: its tunnel, and what waits to be sealed for it.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use dosp_proto::tunnel::v1::Tunnel;
+
+use super::Ticket;
+
+/// So much waits for a peer whose tunnel is open, in bytes: 20 ms at 100 Mbit/s. More would only
+/// be delay, which the senders' own congestion control is to see as loss.
+const MAX_QUEUED_LEN: usize = 256 * 1024;
+/// So many packets wait while there is no tunnel; a newer one takes the place of the oldest.
+const MAX_STAGED: usize = 64;
+/// Raw messages are never dropped, so their senders are told when so many bytes wait.
+const MAX_MESSAGES_LEN: usize = 4 * 1024 * 1024;
+
+/// What waits to be sealed.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// An IP packet, which may be dropped.
+    Packet(Vec<u8>),
+    /// A raw message, which may not.
+    Message(Ticket, Vec<u8>),
+}
+
+impl Item {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Packet(bytes) | Self::Message(_, bytes) => bytes,
+        }
+    }
+}
+
+/// Frames and their bytes of DATA, both ways.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Traffic {
+    pub(super) rx_frames: u64,
+    pub(super) rx_bytes: u64,
+    pub(super) tx_frames: u64,
+    pub(super) tx_bytes: u64,
+}
+
+/// Everything that is known about one vIP.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) tunnel: Tunnel,
+    queue: VecDeque<Item>,
+    packets_len: usize,
+    messages_len: usize,
+    /// Whether it stands in the engine's round.
+    pub(super) in_round: bool,
+    pub(super) traffic: Traffic,
+    /// When an IP packet was last taken for it: what opens raised shields.
+    pub(super) addressed_at: Option<Instant>,
+    /// When a frame of it, or something for it, last came.
+    pub(super) seen_at: Instant,
+    /// When whatever waits is given back, because an opening has no answer.
+    pub(super) no_answer_at: Option<Instant>,
+    /// The last refusal, in the peer's own words, cut and escaped.
+    pub(super) refusal: Option<String>,
+}
+
+/// The outcome of [`Peer::push_packet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pushed {
+    Queued,
+    /// Queued, and the oldest packet gave way.
+    Displaced,
+    Full,
+}
+
+impl Peer {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            tunnel: Tunnel::default(),
+            queue: VecDeque::new(),
+            packets_len: 0,
+            messages_len: 0,
+            in_round: false,
+            traffic: Traffic::default(),
+            addressed_at: None,
+            seen_at: now,
+            no_answer_at: None,
+            refusal: None,
+        }
+    }
+
+    pub(super) fn push_packet(&mut self, packet: Vec<u8>) -> Pushed {
+        let mut outcome = Pushed::Queued;
+        if self.tunnel.is_open() {
+            if self.packets_len + packet.len() > MAX_QUEUED_LEN {
+                return Pushed::Full;
+            }
+        } else if self.trim_staged(MAX_STAGED - 1) > 0 {
+            outcome = Pushed::Displaced;
+        }
+        self.packets_len += packet.len();
+        self.queue.push_back(Item::Packet(packet));
+        outcome
+    }
+
+    /// Gives the message back where too many wait.
+    pub(super) fn push_message(&mut self, ticket: Ticket, message: Vec<u8>) -> Result<(), Vec<u8>> {
+        if self.messages_len + message.len() > MAX_MESSAGES_LEN && self.messages_len > 0 {
+            return Err(message);
+        }
+        self.messages_len += message.len();
+        self.queue.push_back(Item::Message(ticket, message));
+        Ok(())
+    }
+
+    /// Back to the front: it could not be sealed after all.
+    pub(super) fn unpop(&mut self, item: Item) {
+        *self.waiting_len(&item) += item.bytes().len();
+        self.queue.push_front(item);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Item> {
+        let item = self.queue.pop_front()?;
+        let len = item.bytes().len();
+        let waiting = self.waiting_len(&item);
+        *waiting = waiting.saturating_sub(len);
+        Some(item)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Bytes that wait.
+    pub(super) fn queued_len(&self) -> usize {
+        self.packets_len + self.messages_len
+    }
+
+    /// Drops the oldest packets until at most so many are left; returns how many went.
+    pub(super) fn trim(&mut self) -> usize {
+        self.trim_staged(MAX_STAGED)
+    }
+
+    fn trim_staged(&mut self, max_packets: usize) -> usize {
+        let packets = self.queue.iter().filter(|item| matches!(item, Item::Packet(_))).count();
+        let mut excess = packets.saturating_sub(max_packets);
+        let trimmed = excess;
+        self.queue.retain(|item| match item {
+            Item::Packet(packet) if excess > 0 => {
+                excess -= 1;
+                self.packets_len -= packet.len();
+                false
+            }
+            Item::Packet(_) | Item::Message(..) => true,
+        });
+        trimmed
+    }
+
+    fn waiting_len(&mut self, item: &Item) -> &mut usize {
+        match item {
+            Item::Packet(_) => &mut self.packets_len,
+            Item::Message(..) => &mut self.messages_len,
+        }
+    }
+}

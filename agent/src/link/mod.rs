@@ -1,0 +1,21 @@
+//! The agent's one connection to its hub, in parts that know nothing of each other.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`mod@dial`] | from a hub's name to a TCP connection; the only part that does I/O |
+//! | [`join`] | from a TCP connection to a vIP: the greeting, asking for a vIP, coming back |
+//! | [`heartbeat`] | when to send PING, and when the hub is gone |
+//! | [`backoff`] | how long to wait before the next attempt |
+//!
+//! All but [`mod@dial`] are pure: times, frames and random numbers come in as arguments. The loop that
+//! holds socket, clock and engine together is not here.
+
+pub mod backoff;
+pub mod dial;
+pub mod heartbeat;
+pub mod join;
+
+pub use backoff::Backoff;
+pub use dial::{DialError, HubAddr, HubAddrError, dial};
+pub use heartbeat::{Heartbeat, HeartbeatAction};
+pub use join::{Join, JoinConfig, JoinError, Joined};

@@ -1,0 +1,141 @@
+//! What the rest of the process may ask of a running node.
+
+use std::time::Duration;
+
+use dosp_proto::vip::Vip;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::engine::{Drops, MessageFailure, Overlay, PeerReport, SendError};
+
+/// So many commands wait before their senders do.
+const MAX_WAITING: usize = 64;
+
+/// Where a raw message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// The hub itself, which logs it.
+    Hub,
+    /// A peer, sealed.
+    Peer(Vip),
+    /// A peer, readable for the hub and everybody on the way.
+    Plain(Vip),
+}
+
+/// Why a raw message was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendFailure {
+    /// It was not even taken.
+    #[error(transparent)]
+    NotTaken(#[from] SendError),
+    /// It was taken and did not get through.
+    #[error(transparent)]
+    Failed(#[from] MessageFailure),
+    /// The node ended.
+    #[error("the agent stopped")]
+    Stopped,
+}
+
+/// A raw message that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Who sent it; `None` for a broadcast of the hub.
+    pub from: Option<Vip>,
+    /// Whether it came sealed.
+    pub sealed: bool,
+    /// Its content.
+    pub data: Vec<u8>,
+}
+
+/// How far the link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// Waiting for the next try, or dialling.
+    Connecting,
+    /// Connected, and not yet let in under the right vIP.
+    Joining,
+    /// Let in.
+    Up(Overlay),
+}
+
+/// What a node tells about itself.
+#[derive(Debug, Clone)]
+pub struct NodeReport {
+    /// How far the link is.
+    pub link: LinkState,
+    /// Where it is, or last was.
+    pub overlay: Option<Overlay>,
+    /// Why the last connection ended or failed.
+    pub last_error: Option<String>,
+    /// How often a link was lost since the start.
+    pub num_link_losses: u64,
+    /// Age of the link.
+    pub up_for: Option<Duration>,
+    /// Round trip of the last PING to the hub.
+    pub hub_rtt: Option<Duration>,
+    /// What was dropped, by reason.
+    pub drops: Drops,
+    /// All peers, by vIP.
+    pub peers: Vec<PeerReport>,
+}
+
+/// One thing asked of the node.
+#[derive(Debug)]
+pub(super) enum Command {
+    Report(oneshot::Sender<NodeReport>),
+    Send(Destination, Vec<u8>, oneshot::Sender<Result<(), SendFailure>>),
+    Listen(mpsc::Sender<Message>),
+}
+
+/// The way to a running node; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct NodeHandle {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) link: watch::Receiver<LinkState>,
+}
+
+impl NodeHandle {
+    /// A handle, and the node's ends of it.
+    pub(super) fn new() -> (Self, mpsc::Receiver<Command>, watch::Sender<LinkState>) {
+        let (commands, received) = mpsc::channel(MAX_WAITING);
+        let (link_tx, link) = watch::channel(LinkState::Connecting);
+        (Self { commands, link }, received, link_tx)
+    }
+
+    /// What the node is doing; `None` once it has ended.
+    pub async fn report(&self) -> Option<NodeReport> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Report(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Sends a raw message, and returns when the hub has it.
+    ///
+    /// # Errors
+    /// [`SendFailure`].
+    pub async fn send(&self, to: Destination, data: Vec<u8>) -> Result<(), SendFailure> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.commands.send(Command::Send(to, data, reply)).await;
+        if sent.is_err() {
+            return Err(SendFailure::Stopped);
+        }
+        answer.await.unwrap_or(Err(SendFailure::Stopped))
+    }
+
+    /// Every raw message from now on. Whoever leaves more than 1,024 of them unread is cut off:
+    /// the stream ends.
+    pub async fn listen(&self) -> Option<mpsc::Receiver<Message>> {
+        let (messages, stream) = mpsc::channel(1024);
+        self.commands.send(Command::Listen(messages)).await.ok()?;
+        Some(stream)
+    }
+
+    /// Waits until the link is up; `None` where the node ends first.
+    pub async fn up(&self) -> Option<Overlay> {
+        let mut link = self.link.clone();
+        let state = link.wait_for(|state| matches!(state, LinkState::Up(_))).await.ok()?;
+        match *state {
+            LinkState::Up(overlay) => Some(overlay),
+            LinkState::Connecting | LinkState::Joining => None,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! One TCP connection to the hub: bytes to frames, frames to bytes, and whether it lives.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use dosp_proto::frame::{self, DEFAULT_MAX_BODY_LEN, FrameDecoder, FrameType};
+use dosp_proto::message::ExitCode;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::link::{Heartbeat, HeartbeatAction, Join, JoinConfig, JoinError};
+
+/// One write to the socket, in bytes: some dozen full packets.
+const BATCH_LEN: usize = 128 * 1024;
+
+/// Why a connection that stood is of no use any more.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The hub closed it.
+    #[error("the hub closed the connection")]
+    Closed,
+    /// The hub closed it and said why.
+    #[error("the hub ended the session: {0}")]
+    Exit(String),
+    /// The hub says nothing any more.
+    #[error("the hub has been silent for too long")]
+    Silent,
+    /// The system says no.
+    #[error("the connection broke")]
+    Io(#[from] io::Error),
+    /// What came is not DoSP.
+    #[error("the hub sent what is no DoSP frame")]
+    Decode(#[from] frame::DecodeError),
+}
+
+/// A connection, before and after the hub has let us in.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    pub(super) decoder: FrameDecoder,
+    heartbeat: Heartbeat,
+    /// The join that is going on; `None` once it is through.
+    pub(super) join: Option<Join>,
+    /// PINGs that were sent while joining: their answers mean nothing to the engine.
+    pub(super) stray_pongs: u32,
+    /// Encoded frames; everything before `written` is in the socket.
+    batch: Vec<u8>,
+    written: usize,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream, config: JoinConfig, now: Instant) -> Self {
+        Self {
+            stream,
+            decoder: FrameDecoder::new(DEFAULT_MAX_BODY_LEN),
+            heartbeat: Heartbeat::new(now),
+            join: Some(Join::new(config, now)),
+            stray_pongs: 0,
+            batch: Vec::new(),
+            written: 0,
+        }
+    }
+
+    /// Waits until there is something to read, or room to write where something waits.
+    pub(super) async fn ready(&self, wants_write: bool) -> io::Result<()> {
+        let interest = if wants_write || self.has_unwritten() {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
+        self.stream.ready(interest).await.map(|_| ())
+    }
+
+    /// Reads once; `false` where there is nothing.
+    pub(super) fn read(&mut self, now: Instant) -> Result<bool, LinkError> {
+        match self.stream.try_read(self.decoder.space()) {
+            Ok(0) => Err(LinkError::Closed),
+            Ok(len) => {
+                self.decoder.advance(len);
+                self.heartbeat.on_receive(now);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes batches until the socket takes no more or `fill` has nothing more to append.
+    /// `fill` is given the batch and the length that it should not exceed by much.
+    pub(super) fn write(&mut self, mut fill: impl FnMut(&mut Vec<u8>, usize)) -> io::Result<()> {
+        loop {
+            if !self.has_unwritten() {
+                self.batch.clear();
+                self.written = 0;
+                if let Some(join) = &mut self.join {
+                    join.poll_transmit(&mut self.batch);
+                } else {
+                    fill(&mut self.batch, BATCH_LEN);
+                }
+                if self.batch.is_empty() {
+                    return Ok(());
+                }
+            }
+            match self.stream.try_write(self.batch.get(self.written..).unwrap_or_default()) {
+                Ok(len) => self.written += len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Appends a frame behind what is being written, for the few that no queue holds.
+    fn append(&mut self, frame_type: FrameType, body: &[u8]) {
+        frame::encode(&mut self.batch, frame_type, body);
+    }
+
+    /// The hub's address.
+    pub(super) fn hub_ip(&self) -> io::Result<IpAddr> {
+        self.stream.peer_addr().map(|addr| addr.ip())
+    }
+
+    fn has_unwritten(&self) -> bool {
+        self.written < self.batch.len()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub(super) fn poll_timeout(&self) -> Instant {
+        let heartbeat = self.heartbeat.poll_timeout();
+        let join = self.join.as_ref().and_then(Join::poll_timeout);
+        join.map_or(heartbeat, |at| at.min(heartbeat))
+    }
+
+    /// Lets time pass; `true` where the engine has to PING the hub.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<bool, LinkError> {
+        match self.heartbeat.handle_timeout(now) {
+            HeartbeatAction::None => Ok(false),
+            HeartbeatAction::Dead => Err(LinkError::Silent),
+            HeartbeatAction::SendPing if self.join.is_some() => {
+                self.append(FrameType::PING, &[]);
+                self.stray_pongs += 1;
+                Ok(false)
+            }
+            HeartbeatAction::SendPing => Ok(true),
+        }
+    }
+
+    /// Lets the join's timers pass.
+    pub(super) fn handle_join_timeout(&mut self, now: Instant) -> Result<(), JoinError> {
+        match &mut self.join {
+            Some(join) => join.handle_timeout(now),
+            None => Ok(()),
+        }
+    }
+
+    /// Says goodbye, as far as the socket takes it at once.
+    pub(super) fn leave(&mut self) {
+        let mut goodbye = Vec::new();
+        ExitCode::Closed.encode_to(&mut goodbye);
+        self.batch.extend_from_slice(&goodbye);
+        // Nobody waits for a goodbye: what does not fit is lost, and the hub sees the end anyway.
+        if let Err(error) =
+            self.stream.try_write(self.batch.get(self.written..).unwrap_or_default())
+        {
+            tracing::debug!(%error, "no goodbye");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! One turn of the link: timers, frames in, frames out.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use dosp_proto::frame::FrameType;
+
+use super::connection::{Connection, LinkError};
+use super::{Link, LinkEnd, MAX_READS, Message, Node, dialling, now};
+use crate::engine::{DropReason, Engine, Inbound};
+use crate::host::Host;
+use crate::link::Joined;
+use crate::tun::TunDevice;
+use rand::rngs::StdRng;
+use tokio::sync::mpsc;
+
+/// The longest text of a hub that is shown.
+const MAX_WORDS: usize = 200;
+
+impl<T: TunDevice, H: Host> Node<T, H> {
+    /// Does what is to be done on the link now; returns a join that came through.
+    pub(super) fn work_link(&mut self) -> Result<Option<(Joined, IpAddr)>, LinkEnd> {
+        let instant = Instant::now();
+        self.engine.handle_timeout(now(), &mut self.rng);
+        match &self.link {
+            Link::Waiting { until } if *until <= instant => {
+                self.link = Link::Dialling(dialling(&self.config.hub));
+                return Ok(None);
+            }
+            Link::Waiting { .. } | Link::Dialling(_) => return Ok(None),
+            Link::Connected(_) => {}
+        }
+        let Link::Connected(connection) = &mut self.link else { return Ok(None) };
+        if connection.handle_timeout(instant)? {
+            self.engine.ping_hub(instant);
+        }
+        connection.handle_join_timeout(instant).map_err(LinkEnd::NotJoined)?;
+        let mut delivery = Delivery {
+            engine: &mut self.engine,
+            tun: self.tun.as_ref(),
+            listeners: &mut self.listeners,
+            rng: &mut self.rng,
+        };
+        let mut joined = None;
+        for _ in 0..MAX_READS {
+            let more = connection.read(instant)?;
+            joined = delivery.take_frames(connection)?;
+            // Frames behind the join wait until the host is configured.
+            if !more || joined.is_some() {
+                break;
+            }
+        }
+        if let (None, Some(join)) = (&joined, &mut connection.join) {
+            // A join also comes through by waiting.
+            joined = join.poll_joined();
+        }
+        if joined.is_some() {
+            connection.join = None;
+        }
+        delivery.answer_tun();
+        connection.write(|batch, max_len| {
+            delivery.engine.poll_transmit(batch, max_len, now(), delivery.rng);
+        })?;
+        let hub = connection.hub_ip()?;
+        Ok(joined.map(|joined| (joined, hub)))
+    }
+}
+
+/// Where the content of frames goes.
+struct Delivery<'n, T> {
+    engine: &'n mut Engine,
+    tun: Option<&'n T>,
+    listeners: &'n mut Vec<mpsc::Sender<Message>>,
+    rng: &'n mut StdRng,
+}
+
+impl<T: TunDevice> Delivery<'_, T> {
+    fn take_frames(&mut self, connection: &mut Connection) -> Result<Option<Joined>, LinkEnd> {
+        while let Some(frame) = connection.decoder.next_frame().map_err(LinkError::from)? {
+            let frame_type = frame.frame_type();
+            if let Some(join) = &mut connection.join {
+                let now = Instant::now();
+                join.handle_frame(frame_type, frame.body(), now, self.rng)
+                    .map_err(LinkEnd::NotJoined)?;
+                if let Some(joined) = join.poll_joined() {
+                    return Ok(Some(joined));
+                }
+            } else if frame_type == FrameType::EXIT {
+                return Err(LinkError::Exit(words(frame.body())).into());
+            } else if frame_type == FrameType::PING && connection.stray_pongs > 0 {
+                connection.stray_pongs -= 1;
+            } else {
+                let inbound = self.engine.handle_frame(frame, now(), self.rng);
+                self.deliver(inbound);
+            }
+        }
+        Ok(None)
+    }
+
+    fn deliver(&mut self, inbound: Inbound<'_>) {
+        match inbound {
+            Inbound::Nothing => {}
+            Inbound::Packet(packet) => {
+                if let Some(tun) = self.tun
+                    && let Err(error) = tun.try_send(packet)
+                {
+                    tracing::trace!(%error, "the TUN did not take a packet");
+                    self.engine.count_drop(DropReason::TunWrite);
+                }
+            }
+            Inbound::Message { from, sealed, data } => {
+                self.publish(&Message { from: Some(from), sealed, data: data.to_vec() });
+            }
+            Inbound::Broadcast(data) => {
+                self.publish(&Message { from: None, sealed: false, data: data.to_vec() });
+            }
+        }
+    }
+
+    /// Gives the message to everybody who listens. Who has left or does not keep up is cut off.
+    fn publish(&mut self, message: &Message) {
+        if self.listeners.is_empty() {
+            tracing::info!(from = ?message.from, len = message.data.len(), "a message, and nobody listens");
+        }
+        self.listeners.retain(|listener| listener.try_send(message.clone()).is_ok());
+    }
+
+    /// Hands the engine's own packets to the local host.
+    fn answer_tun(&mut self) {
+        while let Some(packet) = self.engine.poll_tun() {
+            self.deliver(Inbound::Packet(&packet));
+        }
+    }
+}
+
+/// The hub's own words, safe to print and bounded.
+fn words(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.chars().take(MAX_WORDS).flat_map(char::escape_debug).collect()
+}

@@ -1,0 +1,206 @@
+//! A TUN device of the kernel, over the `tun` crate.
+//!
+//! The device belongs to the process: it goes with it, and its addresses and routes go with it.
+//! There is no offload in this release, so every read is one packet of at most the MTU.
+
+use std::fmt;
+use std::io;
+
+use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::TunDevice;
+
+/// The longest interface name that the kernel takes, in bytes.
+pub const MAX_NAME_LEN: usize = 15;
+
+/// Why there is no TUN device.
+#[derive(Debug, thiserror::Error)]
+pub enum TunError {
+    /// The kernel has no TUN driver, or the container hides it.
+    #[error("open /dev/net/tun")]
+    NoDriver {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not allowed.
+    #[error("create the interface '{name}'")]
+    NoPrivilege {
+        /// Its name.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An interface of that name exists, a TUN or another one.
+    #[error("the interface '{name}' exists already")]
+    NameTaken {
+        /// Its name.
+        name: String,
+    },
+    /// No name for an interface.
+    #[error("'{name}' is no name for an interface")]
+    InvalidName {
+        /// What was given.
+        name: String,
+    },
+    /// Anything else.
+    #[error("create the interface '{name}'")]
+    Create {
+        /// Its name.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl TunError {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NoDriver { .. } => {
+                "load the driver with 'modprobe tun', or give the container /dev/net/tun"
+            }
+            Self::NoPrivilege { .. } => "run as root or with the capability CAP_NET_ADMIN",
+            Self::NameTaken { .. } => {
+                "is another agent running? 'ip link' shows all interfaces; choose a name with --tun"
+            }
+            Self::InvalidName { .. } => {
+                "a name has 1 to 15 bytes, without white space, '/', ':' and '%'"
+            }
+            Self::Create { .. } => "the kernel's log, 'dmesg', may say more",
+        }
+    }
+}
+
+/// A TUN device that nothing else uses; it is removed when dropped.
+pub struct LinuxTun {
+    device: AsyncFd<tun::Device>,
+    name: String,
+}
+
+impl LinuxTun {
+    /// Creates the interface `name`, down and without addresses, for packets of up to `mtu` bytes.
+    ///
+    /// # Errors
+    /// [`TunError`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O.
+    pub fn create(name: &str, mtu: u16) -> Result<Self, TunError> {
+        let owned = || name.to_owned();
+        if !is_valid_name(name) {
+            return Err(TunError::InvalidName { name: owned() });
+        }
+        // Without this look the kernel would attach us to a persistent TUN of that name, with the
+        // addresses, routes and offloads that its owner set.
+        if if_nametoindex(name).is_ok() {
+            return Err(TunError::NameTaken { name: owned() });
+        }
+        let mut config = tun::Configuration::default();
+        config.tun_name(name).mtu(mtu).platform_config(|platform| {
+            // Its ioctls know no routes; `netcfg` sets everything in one way.
+            platform.ensure_root_privileges(false);
+        });
+        let create = |source| TunError::Create { name: owned(), source };
+        let device = tun::create(&config).map_err(|error| of_create(name, error.into()))?;
+        device.set_nonblock().map_err(create)?;
+        let device = watch(device).map_err(create)?;
+        Ok(Self { device, name: owned() })
+    }
+
+    /// The interface's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Readable only: a TUN can always be written to, or says so when it cannot.
+#[expect(
+    deprecated,
+    reason = "the successor is unsafe; what it asks for holds: the device owns its descriptor, \
+              which stays the same and open until the device is dropped"
+)]
+fn watch(device: tun::Device) -> io::Result<AsyncFd<tun::Device>> {
+    AsyncFd::with_interest(device, Interest::READABLE)
+}
+
+/// As the kernel sees it; '%' is for names that the kernel chooses, which we do not use.
+fn is_valid_name(name: &str) -> bool {
+    let is_valid_byte = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'%');
+    (1..=MAX_NAME_LEN).contains(&name.len())
+        && name.bytes().all(is_valid_byte)
+        && name != "."
+        && name != ".."
+}
+
+fn of_create(name: &str, source: io::Error) -> TunError {
+    let name = name.to_owned();
+    match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => TunError::NoDriver { source },
+        Some(Errno::EPERM | Errno::EACCES) => TunError::NoPrivilege { name, source },
+        // Somebody was faster: EBUSY for a TUN, EINVAL for another kind of interface.
+        Some(Errno::EBUSY | Errno::EINVAL) => TunError::NameTaken { name },
+        _ => TunError::Create { name, source },
+    }
+}
+
+impl TunDevice for LinuxTun {
+    async fn readable(&self) -> io::Result<()> {
+        self.device.readable().await.map(drop)
+    }
+
+    fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.device.try_io(Interest::READABLE, |device| device.recv(buffer))
+    }
+
+    fn try_send(&self, packet: &[u8]) -> io::Result<()> {
+        self.device.get_ref().send(packet).map(drop)
+    }
+}
+
+impl fmt::Debug for LinuxTun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinuxTun").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_the_kernel_does_not_take_are_refused_before_it_is_asked() {
+        for name in ["", "sixteen-bytes-xx", "a/b", "a b", "a\tb", "a:b", "tun%d", "..", "tün"] {
+            let error = LinuxTun::create(name, 1420).unwrap_err();
+            assert!(matches!(error, TunError::InvalidName { .. }), "{name}: {error}");
+            assert!(error.hint().contains("1 to 15 bytes"));
+        }
+        assert!(is_valid_name("fifteen-bytes-x"));
+    }
+
+    #[test]
+    fn name_of_another_interface_is_taken() {
+        let error = LinuxTun::create("lo", 1420).unwrap_err();
+        assert_eq!(error.to_string(), "the interface 'lo' exists already");
+    }
+
+    #[test]
+    fn errors_of_the_kernel_are_told_apart() {
+        for (errno, hint) in [
+            (Errno::ENOENT, "modprobe tun"),
+            (Errno::ENODEV, "modprobe tun"),
+            (Errno::EPERM, "CAP_NET_ADMIN"),
+            (Errno::EACCES, "CAP_NET_ADMIN"),
+            (Errno::EBUSY, "--tun"),
+            (Errno::EINVAL, "--tun"),
+            (Errno::ENOMEM, "dmesg"),
+        ] {
+            let error = of_create("dosp0", errno.into());
+            assert!(error.hint().contains(hint), "{errno}: {error}");
+        }
+    }
+}
