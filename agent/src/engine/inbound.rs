@@ -109,7 +109,7 @@ impl Engine {
         if opened {
             self.events.push_back(Event::TunnelOpen(from));
         }
-        self.collect_handshakes_of(from);
+        self.follow_tunnel(from);
         self.schedule(from, now, rng);
         outcome
     }

@@ -16,7 +16,7 @@ mod outbound;
 mod peer;
 mod report;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use dosp_proto::Now;
@@ -46,6 +46,9 @@ const VERIFIED_RECENTLY: Duration = Duration::from_secs(25);
 const UNREACHABLES_PER_SECOND: u32 = 10;
 /// Echo requests to the hub that may be under way.
 const MAX_HUB_PINGS: usize = 64;
+/// So many bytes of the agent's own frames and of plain messages wait for the hub at most: beyond that
+/// it reads nothing, and whatever makes us answer is not to fill our memory.
+const MAX_CONTROL_LEN: usize = 4 * 1024 * 1024;
 
 /// What the caller calls one raw message of his.
 pub type Ticket = u64;
@@ -119,6 +122,8 @@ pub struct Engine {
     peers: BTreeMap<Vip, Peer>,
     /// Peers with an open tunnel and something to send, each once; see [`Peer::in_round`].
     round: VecDeque<Vip>,
+    /// Peers with an opening that has no answer yet: the only ones that timers are for.
+    opening: BTreeSet<Vip>,
     /// Encoded frames that go out before everything else.
     control: Vec<u8>,
     hub_pings: VecDeque<(Instant, HubPing)>,
@@ -141,6 +146,7 @@ impl Engine {
             linked: false,
             peers: BTreeMap::new(),
             round: VecDeque::new(),
+            opening: BTreeSet::new(),
             control: Vec::new(),
             hub_pings: VecDeque::new(),
             hub_rtt: None,
@@ -172,6 +178,7 @@ impl Engine {
         self.linked = false;
         self.control.clear();
         self.round.clear();
+        self.opening.clear();
         let mut failed = Vec::new();
         for (_, ping) in std::mem::take(&mut self.hub_pings) {
             if let HubPing::Delivery(ticket, _) = ping {
@@ -222,25 +229,26 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let of_peer =
             |peer: &Peer| peer.tunnel.poll_timeout().into_iter().chain(peer.no_answer_at).min();
-        self.peers.values().filter_map(of_peer).min()
+        self.opening.iter().filter_map(|vip| self.peers.get(vip).and_then(of_peer)).min()
     }
 
     /// Repeats openings, and gives back what waited for an answer too long.
     pub fn handle_timeout(&mut self, now: Now, rng: &mut impl CryptoRng) {
-        let mut silent = Vec::new();
-        for (vip, peer) in &mut self.peers {
+        if self.poll_timeout().is_none_or(|at| at > now.instant) {
+            return;
+        }
+        for vip in self.opening.clone() {
+            let Some(peer) = self.peers.get_mut(&vip) else {
+                self.opening.remove(&vip);
+                continue;
+            };
             peer.tunnel.handle_timeout(now.instant, rng);
-            if peer.tunnel.opening_since().is_none() {
-                peer.no_answer_at = None;
-            } else if peer.no_answer_at.is_some_and(|at| at <= now.instant) {
+            if peer.no_answer_at.is_some_and(|at| at <= now.instant) {
                 peer.no_answer_at = Some(now.instant + NO_ANSWER_AGAIN);
-                silent.push(*vip);
+                self.give_back(vip, &MessageFailure::NoAnswer, now.instant);
             }
+            self.follow_tunnel(vip);
         }
-        for vip in silent {
-            self.give_back(vip, &MessageFailure::NoAnswer, now.instant);
-        }
-        self.collect_handshakes();
     }
 
     /// Answers whatever waits for `vip` with "unreachable".
@@ -274,25 +282,25 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&vip).filter(|_| self.linked) else { return };
         if peer.tunnel.opening_since().is_none() {
             peer.tunnel.open(now, rng);
-            peer.no_answer_at = Some(now.instant + NO_ANSWER_AFTER);
         }
-        self.collect_handshakes_of(vip);
+        // The tunnel may have opened anew by itself, when nothing waited.
+        peer.no_answer_at.get_or_insert(now.instant + NO_ANSWER_AFTER);
+        self.follow_tunnel(vip);
     }
 
-    /// Turns the tunnels' own DATA into frames.
-    fn collect_handshakes(&mut self) {
-        let vips: Vec<Vip> = self.peers.keys().copied().collect();
-        for vip in vips {
-            self.collect_handshakes_of(vip);
-        }
-    }
-
-    fn collect_handshakes_of(&mut self, vip: Vip) {
+    /// Does what a tunnel wants after it was touched: its own DATA become frames, and timers run
+    /// while it has an opening.
+    fn follow_tunnel(&mut self, vip: Vip) {
         let (Some(peer), Some(overlay)) = (self.peers.get_mut(&vip), self.overlay) else { return };
         while let Some(data) = peer.tunnel.poll_data() {
-            if self.linked {
+            if self.linked && self.control.len() < MAX_CONTROL_LEN {
                 frame::encode_s2c_plain(&mut self.control, vip, overlay.vip, &data);
             }
+        }
+        if peer.tunnel.opening_since().is_some() {
+            self.opening.insert(vip);
+        } else if self.opening.remove(&vip) {
+            peer.no_answer_at = None;
         }
     }
 

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use super::peer::{Item, Pushed};
 use super::{
-    DropReason, Engine, HubPing, MAX_HUB_PINGS, Overlay, Ticket, answer_unreachable, icmp,
+    DropReason, Engine, HubPing, MAX_CONTROL_LEN, MAX_HUB_PINGS, Overlay, Ticket,
+    answer_unreachable, icmp,
 };
 
 /// One peer sends so much before it is the next one's turn, in bytes.
@@ -127,6 +128,7 @@ impl Engine {
         now: Instant,
     ) -> Result<(), SendError> {
         let overlay = self.peer_overlay(to)?;
+        self.check_control(to)?;
         frame::encode_s2c_plain(&mut self.control, to, overlay.vip, message);
         self.send_hub_ping(HubPing::Delivery(ticket, to), now);
         Ok(())
@@ -143,8 +145,10 @@ impl Engine {
         now: Instant,
     ) -> Result<(), SendError> {
         let overlay = self.overlay.filter(|_| self.linked).ok_or(SendError::NotConnected)?;
+        let hub = overlay.network.hub();
+        self.check_control(hub)?;
         frame::encode(&mut self.control, FrameType::MSG, message);
-        self.send_hub_ping(HubPing::Delivery(ticket, overlay.network.hub()), now);
+        self.send_hub_ping(HubPing::Delivery(ticket, hub), now);
         Ok(())
     }
 
@@ -154,6 +158,10 @@ impl Engine {
             return Err(SendError::NoPeer(to));
         }
         Ok(overlay)
+    }
+
+    fn check_control(&self, to: Vip) -> Result<(), SendError> {
+        if self.control.len() < MAX_CONTROL_LEN { Ok(()) } else { Err(SendError::Busy(to)) }
     }
 
     /// Puts a peer with something to send into the round, or opens its tunnel first.

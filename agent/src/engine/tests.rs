@@ -1,1 +1,82 @@
+//! The engine in virtual time: [`net::Net`] joins engines through [`hub::Hub`], which may lie.
 
+mod bounds;
+mod hub;
+mod inbound;
+mod links;
+mod messages;
+mod net;
+mod outbound;
+mod random;
+mod reach;
+
+use dosp_proto::frame::{self, FrameType};
+use dosp_proto::packet::Ipv4Packet;
+use dosp_proto::vip::{Network, Vip};
+use etherparse::PacketBuilder;
+
+/// In every payload that travels sealed: the hub must never see it.
+const MARKER: &[u8] = b"in the clear";
+
+fn network() -> Network {
+    "10.7.0.0/16".parse().unwrap()
+}
+
+/// The vIP of the client with this number; the first is 0.
+fn vip(number: u32) -> Vip {
+    Vip::from(u32::from(network().hub()) + 1 + number)
+}
+
+fn udp(src: Vip, dst: Vip, content: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let builder = PacketBuilder::ipv4(src.octets(), dst.octets(), 64).udp(1000, 2000);
+    builder.write(&mut packet, &[MARKER, content].concat()).unwrap();
+    packet
+}
+
+fn echo_request(src: Vip, dst: Vip, (id, seq): (u16, u16), content: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let builder = PacketBuilder::ipv4(src.octets(), dst.octets(), 64).icmpv4_echo_request(id, seq);
+    builder.write(&mut packet, content).unwrap();
+    packet
+}
+
+/// Type and code of an ICMP packet.
+fn icmp_kind(packet: &[u8]) -> (u8, u8) {
+    let packet = Ipv4Packet::parse(packet).unwrap();
+    assert_eq!(packet.protocol(), 1);
+    (packet.payload()[0], packet.payload()[1])
+}
+
+/// The packet with a right checksum over its header, as somebody who means harm would send it.
+fn with_header_checksum(mut packet: Vec<u8>) -> Vec<u8> {
+    let header_len = usize::from(packet[0] & 0xF) * 4;
+    packet[10..12].fill(0);
+    let words = packet[..header_len].chunks(2);
+    let sum: u32 = words.map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+    let folded = (sum & 0xFFFF) + (sum >> 16);
+    let checksum = !u16::try_from((folded & 0xFFFF) + (folded >> 16)).unwrap();
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
+/// The packet with an option (four times "no operation") in its header.
+fn with_options(mut packet: Vec<u8>) -> Vec<u8> {
+    packet.splice(20..20, [1; 4]);
+    packet[0] = 0x46;
+    let len = u16::try_from(packet.len()).unwrap();
+    packet[2..4].copy_from_slice(&len.to_be_bytes());
+    with_header_checksum(packet)
+}
+
+fn s2c(dst: Vip, src: Vip, data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::encode_s2c_plain(&mut out, dst, src, data);
+    out
+}
+
+fn plain_frame(frame_type: FrameType, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::encode(&mut out, frame_type, body);
+    out
+}

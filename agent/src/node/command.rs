@@ -131,11 +131,16 @@ impl NodeHandle {
 
     /// Waits until the link is up; `None` where the node ends first.
     pub async fn up(&self) -> Option<Overlay> {
-        let mut link = self.link.clone();
-        let state = link.wait_for(|state| matches!(state, LinkState::Up(_))).await.ok()?;
-        match *state {
+        match self.wait_for(|state| matches!(state, LinkState::Up(_))).await? {
             LinkState::Up(overlay) => Some(overlay),
             LinkState::Connecting | LinkState::Joining => None,
         }
+    }
+
+    /// Waits until the link is as `wanted` says; `None` where the node ends first.
+    pub async fn wait_for(&self, wanted: impl Fn(LinkState) -> bool) -> Option<LinkState> {
+        let mut link = self.link.clone();
+        let state = link.wait_for(|state| wanted(*state)).await.ok()?;
+        Some(*state)
     }
 }

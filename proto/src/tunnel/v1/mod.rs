@@ -35,6 +35,11 @@ const REOPEN_INTERVAL: Duration = Duration::from_secs(5);
 const HELLOS_PER_SECOND: u32 = 20;
 /// … and so many at once.
 const HELLO_BURST: u32 = 5;
+/// While no frame has verified under the keys of our last answer, a new hello is answered only after
+/// this long. An answer looks like an opening: two sides of which neither has an opening under way
+/// would answer each other's answers for ever. Shorter than [`FIRST_RETRY`], so that who really opens
+/// anew is answered at his second try.
+const ANSWER_INTERVAL: Duration = Duration::from_millis(990);
 /// What published peers understand as a refusal of the legacy mode.
 const LEGACY_REFUSED: &[u8] = b"E:NotSupported";
 
@@ -92,6 +97,8 @@ pub struct Tunnel {
     known: bool,
     unopened: u8,
     reopened_at: Option<Instant>,
+    /// When we last answered, until a frame verifies under the keys of that answer.
+    answered_at: Option<Instant>,
     verified_at: Option<Instant>,
     hellos: TokenBucket,
 }
@@ -106,6 +113,7 @@ impl Default for Tunnel {
             known: false,
             unopened: 0,
             reopened_at: None,
+            answered_at: None,
             verified_at: None,
             hellos: TokenBucket::new(HELLOS_PER_SECOND, HELLO_BURST),
         }
@@ -141,10 +149,10 @@ impl Tunnel {
         self.opening = Some(opening);
     }
 
-    /// Forgets all keys, as after a reconnect: the vIP may be somebody else's now.
+    /// Forgets all keys, as after a reconnect: the vIP may be somebody else's now. What is known of
+    /// the time before stays: that there was a tunnel, and when a frame last verified.
     pub fn discard(&mut self) {
-        let known = self.known;
-        *self = Self { known, ..Self::default() };
+        *self = Self { known: self.known, verified_at: self.verified_at, ..Self::default() };
     }
 
     /// The next DATA to send to the peer as it is.
@@ -276,6 +284,9 @@ impl Tunnel {
         if slot == Slot::Successor {
             self.established = self.successor.take();
         }
+        if self.successor.is_none() {
+            self.answered_at = None;
+        }
         self.unopened = 0;
         self.verified_at = Some(now);
         Ok(if message.is_empty() { Received::Empty } else { Received::Message(message) })
@@ -295,6 +306,9 @@ impl Tunnel {
             self.outgoing.push_back(encode_refusal(&format!("clock differs by {seconds} s")));
             return Err(ReceiveError::Clock { seconds });
         }
+        if self.is_own_key(&theirs.public_key) {
+            return Err(OpenError::Reflected.into());
+        }
         let holders = [&mut self.established, &mut self.successor];
         if let Some(same) = holders.into_iter().flatten().find(|have| have.theirs == theirs) {
             self.outgoing.extend(same.repeat(now.instant));
@@ -312,6 +326,14 @@ impl Tunnel {
         }
         self.known = true;
         Ok(Received::Handshake)
+    }
+
+    /// Whether a hello is one of ours that came back: a tunnel with ourselves would take our own frames
+    /// for the peer's.
+    fn is_own_key(&self, public_key: &[u8; 32]) -> bool {
+        let holders = self.established.iter().chain(&self.successor).map(|holder| &holder.ours);
+        let opening = self.opening.iter().map(|opening| &opening.hello);
+        holders.chain(opening).any(|ours| ours.public_key == *public_key)
     }
 
     /// An answer, or an opening that crossed ours: nobody can tell, so both orders are kept.
@@ -343,11 +365,15 @@ impl Tunnel {
         now: Now,
         rng: &mut impl CryptoRng,
     ) -> Result<(), ReceiveError> {
+        if self.answered_at.is_some_and(|at| now.instant < at + ANSWER_INTERVAL) {
+            return Err(ReceiveError::TooMany);
+        }
         let (ours, secret) = Hello::generate(now.unix_time, rng);
         let secret = agree(&secret, &theirs)?;
         let session = Session::derive(&secret, theirs.session_id, ours.session_id, rng);
         let answered = Established::new(ours, theirs, session, None, now.instant);
         self.outgoing.push_back(ours.encode());
+        self.answered_at = Some(now.instant);
         if self.established.is_some() {
             self.successor = Some(answered);
         } else {

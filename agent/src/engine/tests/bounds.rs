@@ -1,0 +1,137 @@
+//! Bounds on memory, and that every reason for a drop can happen.
+
+use std::collections::BTreeSet;
+
+use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, FrameDecoder, FrameType};
+
+use super::net::Net;
+use super::{plain_frame, s2c, udp, vip, with_options};
+use crate::engine::{DropReason, EngineConfig, Event, TunnelState};
+
+#[test]
+fn peer_table_is_bounded_and_keeps_whoever_has_something_queued() {
+    let mut net = Net::new(1);
+    net.hub.faults.lose = 1000;
+    net.queue(0, &udp(vip(0), vip(9_000), b"staged"));
+    net.run_ms(10);
+    for source in 1..=5_000 {
+        net.give(0, &s2c(vip(0), vip(source), b"hello"));
+        assert!(net.nodes[0].engine.peers(net.instant).count() <= 4_096);
+    }
+    assert_eq!(net.nodes[0].messages.len(), 5_000);
+    let waiting = net.nodes[0].engine.peers(net.instant).find(|peer| peer.queued_len > 0);
+    assert_eq!(waiting.unwrap().vip, vip(9_000));
+}
+
+#[test]
+fn full_peer_table_takes_nobody_new_and_recovers() {
+    let mut net = Net::new(1);
+    for peer in 1..=4_096 {
+        net.queue(0, &udp(vip(0), vip(peer), b"staged"));
+    }
+    net.queue(0, &udp(vip(0), vip(5_000), b"one too many"));
+    net.give(0, &s2c(vip(0), vip(5_001), b"one too many"));
+    let refused = net.message(0, 1, vip(5_000), b"x");
+    assert_eq!(refused, Err(crate::engine::SendError::Busy(vip(5_000))));
+    assert_eq!(net.drops(0, DropReason::TooManyPeers), 2);
+    net.run_ms(100);
+    net.message(0, 2, vip(5_000), b"x").unwrap();
+    net.run_ms(100);
+    assert!(net.nodes[0].events.iter().any(|event| matches!(event, Event::MessageFailed(2, _))));
+}
+
+#[test]
+fn evicted_tunnel_is_opened_again() {
+    let mut net = Net::new(2);
+    net.open(0, 1);
+    net.run_ms(10);
+    for source in 2..=4_200 {
+        net.give(0, &s2c(vip(0), vip(source), b"hello"));
+    }
+    let known = net.nodes[0].engine.peers(net.instant).any(|peer| peer.vip == vip(1));
+    assert!(!known);
+    let packet = net.packet(1, 0, b"remember me?");
+    for _ in 0..5 {
+        net.send(1, &packet);
+        net.run_ms(1_000);
+    }
+    assert!(net.nodes[0].packets.contains(&packet));
+    assert_eq!(net.peer(0, 1).tunnel, TunnelState::Open);
+}
+
+#[test]
+fn answers_to_the_hub_wait_within_bounds_though_it_reads_nothing() {
+    let mut net = Net::new(1);
+    let (now, legacy) = (net.now(0), [0x15; 17]);
+    let mut decoder = FrameDecoder::new(DEFAULT_MAX_BODY_LEN);
+    for _ in 0..300_000 {
+        decoder.extend(&s2c(vip(0), vip(1), &legacy));
+        let frame = decoder.next_frame().unwrap().unwrap();
+        net.nodes[0].engine.handle_frame(frame, now, &mut net.rng);
+    }
+    let mut out = Vec::new();
+    net.nodes[0].engine.poll_transmit(&mut out, 1, now, &mut net.rng);
+    assert!(out.len() <= 4 * 1024 * 1024 + 1024, "{}", out.len());
+}
+
+/// All but [`DropReason::TunWrite`], which only the TUN itself knows.
+#[test]
+fn every_drop_reason_happens() {
+    let open = EngineConfig { carries_ip: true, shields_up: false };
+    let mut net = Net::with_configs(1, &[open, open, EngineConfig { shields_up: true, ..open }]);
+    bad_packets(&mut net);
+    bad_frames(&mut net);
+    full_queues(&mut net);
+    let seen: BTreeSet<_> =
+        net.nodes.iter().flat_map(|node| node.engine.drops().iter()).map(|(why, _)| why).collect();
+    let missing: Vec<_> = DropReason::ALL.iter().filter(|why| !seen.contains(why)).collect();
+    assert_eq!(missing, [&DropReason::TunWrite]);
+    let names: BTreeSet<_> = DropReason::ALL.iter().map(|why| why.name()).collect();
+    assert_eq!(names.len(), DropReason::ALL.len());
+}
+
+fn bad_packets(net: &mut Net) {
+    let good = net.packet(0, 1, b"");
+    net.send(0, b"not ipv4");
+    net.send(0, &with_options(good));
+    net.send(0, &udp(vip(0), [224, 0, 0, 1].into(), b""));
+    net.send(0, &udp(vip(1), vip(2), b""));
+    net.send(0, &udp(vip(0), [8, 8, 8, 8].into(), b""));
+    net.send(0, &udp(vip(0), super::network().hub(), b""));
+    net.send(0, &udp(vip(0), vip(9), b"unreachable"));
+    let shielded = net.packet(0, 2, b"");
+    net.send(0, &shielded);
+    net.run_ms(100);
+}
+
+fn bad_frames(net: &mut Net) {
+    net.open(0, 1);
+    let packet = net.packet(1, 0, b"");
+    // One frame more than from the other side: a number that node 1 still waits for.
+    net.send(1, &packet);
+    net.run_ms(100);
+    let last = net.hub.recorded.pop().unwrap();
+    net.give(0, &last);
+    net.give(1, &s2c(vip(1), vip(0), &last[13..]));
+    net.give(0, &plain_frame(FrameType::GCL, b""));
+    net.give(0, &s2c(vip(1), vip(0), b"misrouted"));
+    net.give(0, &s2c(vip(0), vip(1), b"plain"));
+    net.give(0, &s2c(vip(0), vip(1), &[0x15; 17]));
+    net.hub.faults.flip = 1000;
+    // A bit of the number makes it another number; any other one makes the frame a forgery.
+    (0..50).for_each(|_| net.send(1, &packet));
+    net.run_ms(100);
+    net.hub.faults.flip = 0;
+}
+
+fn full_queues(net: &mut Net) {
+    net.run_ms(10_000);
+    net.open(2, 1);
+    let packet = net.packet(1, 2, &[0; 1000]);
+    (0..300).for_each(|_| net.queue(1, &packet));
+    net.link_down(1);
+    net.link_up(1, vip(7));
+    for peer in 10..=4_200 {
+        net.queue(0, &udp(vip(0), vip(peer), b"staged"));
+    }
+}

@@ -1,0 +1,308 @@
+//! Engines joined by a hub, in virtual time.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use dosp_proto::Now;
+use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, FrameDecoder};
+use dosp_proto::vip::Vip;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::hub::{Forwarded, Hub};
+use super::{network, udp, vip};
+use crate::engine::{
+    DropReason, Engine, EngineConfig, Event, Inbound, Overlay, PeerReport, SendError,
+};
+
+const UNIX_TIME: u64 = 1_700_000_000;
+/// What a connection takes at once.
+const BATCH_LEN: usize = 64 * 1024;
+/// One way between an agent and the hub.
+const DELAY: Duration = Duration::from_millis(10);
+
+/// An agent: its engine, its connection, and what came out of it.
+pub(super) struct Node {
+    pub(super) engine: Engine,
+    pub(super) vip: Vip,
+    pub(super) config: EngineConfig,
+    /// What its wall clock shows at the start.
+    pub(super) unix_time: u64,
+    /// To the hub, and from it.
+    pub(super) delays: [Duration; 2],
+    /// Packets of peers that went to the TUN.
+    pub(super) packets: Vec<Vec<u8>>,
+    /// Packets of the agent itself that did.
+    pub(super) answers: Vec<Vec<u8>>,
+    pub(super) messages: Vec<(Vip, bool, Vec<u8>)>,
+    pub(super) broadcasts: Vec<Vec<u8>>,
+    pub(super) events: Vec<Event>,
+    linked: bool,
+    /// Counts connections: what is under way on an old one never arrives.
+    connection: u32,
+    decoder: FrameDecoder,
+    hub_decoder: FrameDecoder,
+    /// When the last byte that nothing overtakes comes, to the hub and from it.
+    last_arrivals: [Instant; 2],
+}
+
+/// Bytes under way.
+struct Flight {
+    node: usize,
+    connection: u32,
+    to_hub: bool,
+    bytes: Vec<u8>,
+}
+
+/// Agents, a hub, and what is under way between them.
+pub(super) struct Net {
+    pub(super) nodes: Vec<Node>,
+    pub(super) hub: Hub,
+    pub(super) rng: StdRng,
+    pub(super) start: Instant,
+    pub(super) instant: Instant,
+    flights: BTreeMap<(Instant, u64), Flight>,
+    num_flights: u64,
+}
+
+impl Net {
+    /// So many agents that carry IP, all linked.
+    pub(super) fn new(num_nodes: usize) -> Self {
+        let config = EngineConfig { carries_ip: true, ..EngineConfig::default() };
+        Self::with_configs(1, &vec![config; num_nodes])
+    }
+
+    pub(super) fn with_configs(seed: u64, configs: &[EngineConfig]) -> Self {
+        let start = Instant::now();
+        let mut net = Self {
+            nodes: Vec::new(),
+            hub: Hub::default(),
+            rng: StdRng::seed_from_u64(seed),
+            start,
+            instant: start,
+            flights: BTreeMap::new(),
+            num_flights: 0,
+        };
+        for (number, config) in (0..).zip(configs) {
+            net.nodes.push(Node::new(vip(number), *config, start));
+            net.link_up(number as usize, vip(number));
+        }
+        net
+    }
+
+    /// What node `i` takes for the present.
+    pub(super) fn now(&self, i: usize) -> Now {
+        let passed = self.instant.duration_since(self.start).as_secs();
+        Now { instant: self.instant, unix_time: self.nodes[i].unix_time + passed }
+    }
+
+    /// Lets time pass.
+    pub(super) fn run(&mut self, duration: Duration) {
+        let end = self.instant + duration;
+        let mut at_this_instant = 0;
+        loop {
+            let flight_at = self.flights.keys().next().map(|(at, _)| *at);
+            let timers = self.nodes.iter().filter_map(|node| node.engine.poll_timeout()).min();
+            let next = flight_at.into_iter().chain(timers).min().filter(|at| *at <= end);
+            let Some(next) = next.map(|at| at.max(self.instant)) else { break };
+            at_this_instant = if next == self.instant { at_this_instant + 1 } else { 0 };
+            assert!(at_this_instant < 10_000, "a timer that never goes away, or frames for ever");
+            self.instant = next;
+            self.fire_timers();
+            self.land_flights();
+        }
+        self.instant = end;
+    }
+
+    pub(super) fn run_ms(&mut self, ms: u64) {
+        self.run(Duration::from_millis(ms));
+    }
+
+    /// A UDP packet from node `i` to node `j`.
+    pub(super) fn packet(&self, i: usize, j: usize, content: &[u8]) -> Vec<u8> {
+        udp(self.nodes[i].vip, self.nodes[j].vip, content)
+    }
+
+    /// Gives node `i` a packet of its host, for its engine to send at once.
+    pub(super) fn send(&mut self, i: usize, packet: &[u8]) {
+        self.queue(i, packet);
+        self.pump(i);
+    }
+
+    /// Gives node `i` a packet while its connection takes nothing.
+    pub(super) fn queue(&mut self, i: usize, packet: &[u8]) {
+        let now = self.now(i);
+        self.nodes[i].engine.handle_packet(packet, now, &mut self.rng);
+    }
+
+    pub(super) fn message(
+        &mut self,
+        i: usize,
+        ticket: u64,
+        to: Vip,
+        message: &[u8],
+    ) -> Result<(), SendError> {
+        let now = self.now(i);
+        let engine = &mut self.nodes[i].engine;
+        let outcome = engine.send_message(ticket, to, message.to_vec(), now, &mut self.rng);
+        self.pump(i);
+        outcome
+    }
+
+    /// Opens the tunnel between two nodes; their packets so far are forgotten.
+    pub(super) fn open(&mut self, i: usize, j: usize) {
+        for (from, to) in [(i, j), (j, i)] {
+            let packet = self.packet(from, to, b"opens");
+            self.send(from, &packet);
+            self.run_ms(500);
+            assert_eq!(self.nodes[to].packets.pop(), Some(packet));
+        }
+        assert!(self.peer(i, j).tunnel == crate::engine::TunnelState::Open);
+    }
+
+    /// What node `i` tells about node `j`.
+    pub(super) fn peer(&self, i: usize, j: usize) -> PeerReport {
+        let vip = self.nodes[j].vip;
+        self.nodes[i].engine.peers(self.instant).find(|peer| peer.vip == vip).unwrap()
+    }
+
+    pub(super) fn drops(&self, i: usize, reason: DropReason) -> u64 {
+        self.nodes[i].engine.drops().count(reason)
+    }
+
+    pub(super) fn link_down(&mut self, i: usize) {
+        let node = &mut self.nodes[i];
+        self.hub.clients.remove(&node.vip);
+        node.linked = false;
+        node.connection += 1;
+        node.decoder = FrameDecoder::new(DEFAULT_MAX_BODY_LEN);
+        node.hub_decoder = FrameDecoder::new(DEFAULT_MAX_BODY_LEN);
+        node.engine.link_down();
+        self.pump(i);
+    }
+
+    pub(super) fn link_up(&mut self, i: usize, vip: Vip) {
+        let now = self.now(i);
+        let node = &mut self.nodes[i];
+        self.hub.clients.insert(vip, i);
+        (node.vip, node.linked) = (vip, true);
+        node.engine.link_up(Overlay { vip, network: network() }, now, &mut self.rng);
+        self.pump(i);
+    }
+
+    /// The agent's process ends and starts again, and has forgotten everything.
+    pub(super) fn restart(&mut self, i: usize) {
+        self.link_down(i);
+        self.nodes[i].engine = Engine::new(self.nodes[i].config);
+        self.link_up(i, self.nodes[i].vip);
+    }
+
+    /// Two agents come back from a lost link, each under the other's vIP.
+    pub(super) fn swap_vips(&mut self, i: usize, j: usize) {
+        self.link_down(i);
+        self.link_down(j);
+        let (vip_i, vip_j) = (self.nodes[i].vip, self.nodes[j].vip);
+        self.link_up(i, vip_j);
+        self.link_up(j, vip_i);
+    }
+
+    /// Hands node `i` a frame of the hub, now.
+    pub(super) fn give(&mut self, i: usize, bytes: &[u8]) {
+        let now = self.now(i);
+        let node = &mut self.nodes[i];
+        // Frames come in pieces.
+        let (head, tail) = bytes.split_at(bytes.len() / 2);
+        for part in [head, tail] {
+            node.decoder.extend(part);
+            while let Some(frame) = node.decoder.next_frame().unwrap() {
+                match node.engine.handle_frame(frame, now, &mut self.rng) {
+                    Inbound::Nothing => {}
+                    Inbound::Packet(packet) => node.packets.push(packet.to_vec()),
+                    Inbound::Message { from, sealed, data } => {
+                        node.messages.push((from, sealed, data.to_vec()));
+                    }
+                    Inbound::Broadcast(data) => node.broadcasts.push(data.to_vec()),
+                }
+            }
+        }
+        self.pump(i);
+    }
+
+    /// Takes from node `i` all that it has to say.
+    pub(super) fn pump(&mut self, i: usize) {
+        let now = self.now(i);
+        let node = &mut self.nodes[i];
+        node.answers.extend(std::iter::from_fn(|| node.engine.poll_tun()));
+        node.events.extend(std::iter::from_fn(|| node.engine.poll_event()));
+        while self.nodes[i].linked && self.nodes[i].engine.wants_transmit() {
+            let mut batch = Vec::new();
+            self.nodes[i].engine.poll_transmit(&mut batch, BATCH_LEN, now, &mut self.rng);
+            self.depart(i, true, batch, Duration::ZERO, false);
+        }
+    }
+
+    fn depart(&mut self, i: usize, to_hub: bool, bytes: Vec<u8>, extra: Duration, alone: bool) {
+        let node = &mut self.nodes[i];
+        let direction = usize::from(!to_hub);
+        let mut at = self.instant + node.delays[direction] + extra;
+        if !alone {
+            at = at.max(node.last_arrivals[direction]);
+            node.last_arrivals[direction] = at;
+        }
+        self.num_flights += 1;
+        let flight = Flight { node: i, connection: node.connection, to_hub, bytes };
+        self.flights.insert((at, self.num_flights), flight);
+    }
+
+    fn fire_timers(&mut self) {
+        for i in 0..self.nodes.len() {
+            let now = self.now(i);
+            let engine = &mut self.nodes[i].engine;
+            if engine.poll_timeout().is_some_and(|at| at <= now.instant) {
+                engine.handle_timeout(now, &mut self.rng);
+                self.pump(i);
+            }
+        }
+    }
+
+    fn land_flights(&mut self) {
+        while let Some(entry) = self.flights.first_entry().filter(|e| e.key().0 <= self.instant) {
+            let flight = entry.remove();
+            let node = &mut self.nodes[flight.node];
+            if flight.connection != node.connection {
+                continue;
+            }
+            if !flight.to_hub {
+                self.give(flight.node, &flight.bytes);
+                continue;
+            }
+            let (from, decoder) = ((flight.node, node.vip), &mut node.hub_decoder);
+            let forwarded = self.hub.handle_bytes(from, decoder, &flight.bytes, &mut self.rng);
+            for Forwarded { to, frame, held_back, alone } in forwarded {
+                self.depart(to, false, frame, held_back, alone);
+            }
+        }
+    }
+}
+
+impl Node {
+    fn new(vip: Vip, config: EngineConfig, start: Instant) -> Self {
+        Self {
+            engine: Engine::new(config),
+            vip,
+            config,
+            unix_time: UNIX_TIME,
+            delays: [DELAY; 2],
+            packets: Vec::new(),
+            answers: Vec::new(),
+            messages: Vec::new(),
+            broadcasts: Vec::new(),
+            events: Vec::new(),
+            linked: false,
+            connection: 0,
+            decoder: FrameDecoder::new(DEFAULT_MAX_BODY_LEN),
+            hub_decoder: FrameDecoder::new(DEFAULT_MAX_BODY_LEN),
+            last_arrivals: [start; 2],
+        }
+    }
+}
