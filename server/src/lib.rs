@@ -1,1 +1,103 @@
-//! The DoSP hub.
+//! The DoSP hub: gives every client a vIP and routes frames between them. It cannot read them.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`config`] | flags, environment and file, checked |
+//! | [`hub`] | what the hub decides, without I/O: admission, vIPs, control frames |
+//! | [`vips`] | which vIPs are free |
+//! | [`routes`] | from vIP to session, and each reader's cache of it |
+//! | [`queue`] | what waits to be written to a session |
+//! | `session` | the reader and the writer of one connection |
+//! | `listen` | binding and accepting |
+//! | `state` | what all sessions share, and the order of its locks |
+//! | [`nofile`] | how many connections the system allows |
+//!
+//! The life of a frame: `session::reader` finds it in its buffer, stamps SRC there and appends it to
+//! the [`queue::OutQueue`] of the destination, whose `session::writer` writes all that has gathered
+//! in one piece. [`hub::Hub`] is asked only for control frames.
+
+mod buffers;
+pub mod config;
+pub mod hub;
+mod listen;
+pub mod nofile;
+pub mod queue;
+pub mod routes;
+mod session;
+mod state;
+pub mod vips;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+pub use config::Config;
+pub use listen::BindError;
+use state::Shared;
+
+/// What clients are told when the hub stops.
+const STOPPING: &str = "hub is stopping";
+/// How long they may take to read it.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A hub that listens and does not accept yet.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<TcpListener>,
+    local_addrs: Vec<SocketAddr>,
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Opens the listeners. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// An address that cannot be listened on, unless it may be left out.
+    pub fn bind(config: &Config) -> Result<Self, BindError> {
+        let listeners = listen::bind_all(&config.listen)?;
+        let local_addrs = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+        let local_addrs = local_addrs.collect();
+        Ok(Self { listeners, local_addrs, shared: Arc::new(Shared::new(config)) })
+    }
+
+    /// Where it listens, with real ports, in the order of the configuration.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Serves until `shutdown`; then says EXIT to every client and returns when they have read it,
+    /// after two seconds at most.
+    pub async fn run(self, shutdown: CancellationToken) {
+        listen::log_listening(&self.local_addrs);
+        warn!(network = %self.shared.network, "this hub is open: anyone who reaches it gets a vIP");
+        let mut listeners = JoinSet::new();
+        for listener in self.listeners {
+            let shared = Arc::clone(&self.shared);
+            listeners.spawn(listen::accept_loop(listener, shared, shutdown.clone()));
+        }
+        let mut sessions = Vec::new();
+        while let Some(ended) = listeners.join_next().await {
+            match ended {
+                Ok(open) => sessions.push(open),
+                Err(reason) => error!(%reason, "a listener failed"),
+            }
+        }
+        info!("stopping");
+        self.shared.finish_all(STOPPING);
+        let all_ended = async {
+            for open in &mut sessions {
+                while open.join_next().await.is_some() {}
+            }
+        };
+        if timeout(STOP_TIMEOUT, all_ended).await.is_err() {
+            info!("some clients did not read their last frames");
+        }
+    }
+}

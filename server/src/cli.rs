@@ -1,0 +1,199 @@
+//! The edge: the command line, the log, signals, exit codes, and errors in words.
+
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use dosp_proto::vip::Network;
+use dosp_server::config::{self, ConfigError, LogFormat, Settings};
+use dosp_server::{BindError, Config, Server, nofile};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
+use tracing::{info, warn};
+
+/// Read where it exists and no other file is given.
+const DEFAULT_FILE: &str = "/etc/dosp/server.toml";
+/// It failed.
+const EXIT_FAILED: u8 = 1;
+/// Usage or configuration.
+const EXIT_USAGE: u8 = 2;
+
+/// The DoSP hub: routes frames by vIP and cannot read them.
+#[derive(Debug, Parser)]
+#[command(name = "dosp-server", version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+const AFTER_HELP: &str = "\
+Without any option and any file the hub listens on 0.0.0.0:7744 and [::]:7744 and gives anyone who
+reaches it a vIP of 7.10.0.{x}.
+
+Environment: DOSP_HOST, DOSP_PORT, DOSP_IP_TEMPLATE, DOSP_LOG, DOSP_LOG_FORMAT.
+The order is: option, environment, file, default.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the hub, as without a command
+    Run(RunArgs),
+    /// Say whether a configuration file is good: exit code 0, else 2
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Where clients connect; may be given more than once
+    #[arg(long, value_name = "ADDR:PORT", value_parser = config::parse_listen)]
+    listen: Vec<SocketAddr>,
+    /// Where vIPs come from: 7.10.0.{x} or 10.7.0.0/16
+    #[arg(long, value_name = "TEMPLATE|CIDR", value_parser = config::parse_network)]
+    network: Option<Network>,
+    /// How many clients at a time
+    #[arg(long, value_name = "N", value_parser = parse_max_clients)]
+    max_clients: Option<usize>,
+    /// Configuration file [default: /etc/dosp/server.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Least important lines to log: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", value_parser = config::parse_level)]
+    log: Option<LevelFilter>,
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+}
+
+/// Parses, runs, and maps what went wrong to an exit code.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Some(Command::Check { file }) => check(&file),
+        Some(Command::Run(args)) => run(args),
+        None => run(cli.run),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+fn check(file: &Path) -> anyhow::Result<()> {
+    Settings::from_file(file)?;
+    // A closed pipe is no reason to call the file bad.
+    writeln!(io::stdout(), "{}: ok", file.display()).unwrap_or_default();
+    Ok(())
+}
+
+fn run(args: RunArgs) -> anyhow::Result<()> {
+    let file = match &args.config {
+        Some(file) => Settings::from_file(file)?,
+        None => default_file()?,
+    };
+    // What is not UTF-8 is as wrong as any other bad value, and is reported as one.
+    let env = Settings::from_env(|name| {
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    })?;
+    let mut config = Config::from(args.into_settings().or(env).or(file));
+    start_log(&config);
+    limit_clients(&mut config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(serve(&config))
+}
+
+/// A file that is there and cannot be read is an error: a hub without it may listen where it must not.
+fn default_file() -> Result<Settings, ConfigError> {
+    match Settings::from_file(Path::new(DEFAULT_FILE)) {
+        Err(ConfigError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(Settings::default())
+        }
+        read => read,
+    }
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let server = Server::bind(config)?;
+    let stop = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => info!(signal = "SIGINT", "asked to stop"),
+            _ = terminate.recv() => info!(signal = "SIGTERM", "asked to stop"),
+        }
+        stop.cancel();
+    });
+    server.run(shutdown).await;
+    Ok(())
+}
+
+impl RunArgs {
+    fn into_settings(self) -> Settings {
+        let listen = (!self.listen.is_empty()).then(|| config::chosen_listen(&self.listen));
+        Settings {
+            listen,
+            network: self.network,
+            max_clients: self.max_clients,
+            max_frame_len: None,
+            log: self.log,
+            log_format: self.log_format,
+        }
+    }
+}
+
+fn parse_max_clients(text: &str) -> anyhow::Result<usize> {
+    Ok(config::check_max_clients(text.parse()?)?)
+}
+
+fn start_log(config: &Config) {
+    let wants_no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let log = tracing_subscriber::fmt()
+        .with_max_level(config.log)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(!wants_no_color && io::stderr().is_terminal());
+    match config.log_format {
+        LogFormat::Human => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+/// Every session needs a file: the system's limit is a limit on clients as well.
+fn limit_clients(config: &mut Config) {
+    let wanted = config.max_clients.min(config.network.assignable().len());
+    match nofile::raise() {
+        Ok(allowed) if allowed < wanted => {
+            warn!(max_clients = allowed, wanted, "fewer clients: the limit on open files is low");
+            config.max_clients = allowed;
+        }
+        Ok(_) => info!(max_clients = wanted, network = %config.network, "starting"),
+        Err(reason) => warn!(%reason, "the limit on open files is unknown"),
+    }
+}
+
+/// Two lines: what and why, and what to do.
+fn report(error: &anyhow::Error) -> ExitCode {
+    let (code, hint) = if let Some(error) = error.downcast_ref::<ConfigError>() {
+        (EXIT_USAGE, Some(error.hint()))
+    } else if let Some(error) = error.downcast_ref::<BindError>() {
+        (EXIT_FAILED, Some(error.hint()))
+    } else {
+        (EXIT_FAILED, None)
+    };
+    let hint = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+    // Without a stderr there is nobody to tell.
+    write!(io::stderr(), "dosp-server: {error:#}\n{hint}").unwrap_or_default();
+    ExitCode::from(code)
+}

@@ -1,0 +1,245 @@
+//! What the hub runs with.
+//!
+//! Every source (flags, environment, file, defaults) is parsed into [`Settings`] by itself, so that
+//! an error can name the place it comes from; then they are laid over each other.
+
+mod error;
+mod file;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use dosp_proto::frame;
+use dosp_proto::vip::Network;
+use tracing::level_filters::LevelFilter;
+
+pub use error::{ConfigError, ValueError};
+pub use file::EXAMPLE;
+
+/// The port of DoSP.
+pub const DEFAULT_PORT: u16 = 7744;
+
+/// Sessions at a time, where nobody says otherwise; the network is usually smaller.
+const DEFAULT_MAX_CLIENTS: usize = 10_000;
+/// Long enough for a bad radio link, short enough that whoever waits for it gets on.
+const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenAddr {
+    /// Address and port; port 0 takes any free one.
+    pub addr: SocketAddr,
+    /// Whether the hub cannot run without it: `false` for the IPv6 default, as there are hosts
+    /// without IPv6.
+    pub is_required: bool,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Everything the hub needs to know, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: Vec<ListenAddr>,
+    /// Where vIPs come from.
+    pub network: Network,
+    /// Sessions at a time.
+    pub max_clients: usize,
+    /// The largest LENGTH that is accepted, in bytes.
+    pub max_frame_len: usize,
+    /// How long a session may take not one byte of what is queued for it.
+    pub write_timeout: Duration,
+    /// The least important lines that are logged.
+    pub log: LevelFilter,
+    /// How they look.
+    pub log_format: LogFormat,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::from(Settings::default())
+    }
+}
+
+/// What one source says, in checked types; `None` where it says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// See [`Config::listen`].
+    pub listen: Option<Vec<ListenAddr>>,
+    /// See [`Config::network`].
+    pub network: Option<Network>,
+    /// See [`Config::max_clients`].
+    pub max_clients: Option<usize>,
+    /// See [`Config::max_frame_len`].
+    pub max_frame_len: Option<usize>,
+    /// See [`Config::log`].
+    pub log: Option<LevelFilter>,
+    /// See [`Config::log_format`].
+    pub log_format: Option<LogFormat>,
+}
+
+impl Settings {
+    /// Reads the environment through `variable`. An empty variable says nothing.
+    ///
+    /// # Errors
+    /// A variable that cannot be read, by name.
+    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let env = Env { variable };
+        let host = env.read("DOSP_HOST", parse_host)?;
+        let port = env.read("DOSP_PORT", parse_port)?;
+        Ok(Self {
+            listen: listen_from(host, port),
+            network: env.read("DOSP_IP_TEMPLATE", parse_network)?,
+            max_clients: None,
+            max_frame_len: None,
+            log: env.read("DOSP_LOG", parse_level)?,
+            log_format: env.read("DOSP_LOG_FORMAT", parse_format)?,
+        })
+    }
+
+    /// What `self` says, and where it says nothing, what `other` says.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            network: self.network.or(other.network),
+            max_clients: self.max_clients.or(other.max_clients),
+            max_frame_len: self.max_frame_len.or(other.max_frame_len),
+            log: self.log.or(other.log),
+            log_format: self.log_format.or(other.log_format),
+        }
+    }
+}
+
+impl From<Settings> for Config {
+    fn from(settings: Settings) -> Self {
+        Self {
+            listen: settings.listen.unwrap_or_else(|| default_listen(DEFAULT_PORT)),
+            network: settings.network.unwrap_or(Network::DEFAULT),
+            max_clients: settings.max_clients.unwrap_or(DEFAULT_MAX_CLIENTS),
+            max_frame_len: settings.max_frame_len.unwrap_or(frame::DEFAULT_MAX_BODY_LEN),
+            write_timeout: DEFAULT_WRITE_TIMEOUT,
+            log: settings.log.unwrap_or(LevelFilter::INFO),
+            log_format: settings.log_format.unwrap_or_default(),
+        }
+    }
+}
+
+struct Env<F> {
+    variable: F,
+}
+
+impl<F: Fn(&str) -> Option<String>> Env<F> {
+    fn read<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, ValueError>,
+    ) -> Result<Option<T>, ConfigError> {
+        let text = (self.variable)(name).filter(|text| !text.is_empty());
+        text.map(|text| parse(&text))
+            .transpose()
+            .map_err(|source| ConfigError::Variable { name, source })
+    }
+}
+
+fn listen_from(host: Option<IpAddr>, port: Option<u16>) -> Option<Vec<ListenAddr>> {
+    let port_or_default = port.unwrap_or(DEFAULT_PORT);
+    match host {
+        Some(host) => Some(vec![required(SocketAddr::new(host, port_or_default))]),
+        None => port.map(default_listen),
+    }
+}
+
+fn default_listen(port: u16) -> Vec<ListenAddr> {
+    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    vec![required(v4), ListenAddr { addr: v6, is_required: false }]
+}
+
+fn required(addr: SocketAddr) -> ListenAddr {
+    ListenAddr { addr, is_required: true }
+}
+
+/// Listeners that somebody chose. Who writes the defaults down means the defaults.
+#[must_use]
+pub fn chosen_listen(addrs: &[SocketAddr]) -> Vec<ListenAddr> {
+    let default = default_listen(DEFAULT_PORT);
+    if default.iter().map(|listen| &listen.addr).eq(addrs) {
+        return default;
+    }
+    addrs.iter().copied().map(required).collect()
+}
+
+/// Reads `ADDR:PORT`.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, ValueError> {
+    text.parse().map_err(|source| ValueError::Listen { text: text.to_owned(), source })
+}
+
+/// Reads a template or CIDR.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_network(text: &str) -> Result<Network, ValueError> {
+    Ok(text.parse::<Network>()?)
+}
+
+/// Reads a level by name.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_level(text: &str) -> Result<LevelFilter, ValueError> {
+    const LEVELS: [LevelFilter; 6] = [
+        LevelFilter::OFF,
+        LevelFilter::ERROR,
+        LevelFilter::WARN,
+        LevelFilter::INFO,
+        LevelFilter::DEBUG,
+        LevelFilter::TRACE,
+    ];
+    let level = LEVELS.into_iter().find(|level| level.to_string().eq_ignore_ascii_case(text));
+    level.ok_or_else(|| ValueError::Level { text: text.to_owned() })
+}
+
+/// Checks a number of sessions.
+///
+/// # Errors
+/// Zero.
+pub fn check_max_clients(max_clients: usize) -> Result<usize, ValueError> {
+    if max_clients == 0 { Err(ValueError::NoClients) } else { Ok(max_clients) }
+}
+
+fn check_max_frame_len(max_frame_len: usize) -> Result<usize, ValueError> {
+    let range = frame::MIN_MAX_BODY_LEN..=file::MAX_MAX_FRAME_LEN;
+    if range.contains(&max_frame_len) {
+        Ok(max_frame_len)
+    } else {
+        Err(ValueError::FrameLen { max_frame_len, min: *range.start(), max: *range.end() })
+    }
+}
+
+fn parse_host(text: &str) -> Result<IpAddr, ValueError> {
+    text.parse().map_err(|source| ValueError::Host { text: text.to_owned(), source })
+}
+
+fn parse_port(text: &str) -> Result<u16, ValueError> {
+    text.parse().map_err(|source| ValueError::Port { text: text.to_owned(), source })
+}
+
+fn parse_format(text: &str) -> Result<LogFormat, ValueError> {
+    use clap::ValueEnum;
+    LogFormat::from_str(text, true).ok().ok_or_else(|| ValueError::Format { text: text.to_owned() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! What can be wrong with a configuration, in words for whoever wrote it.
+
+use std::io;
+use std::net::AddrParseError;
+use std::num::ParseIntError;
+use std::path::PathBuf;
+
+use dosp_proto::vip::NetworkError;
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no TOML, or a value has the wrong type.
+    #[error("{}:{line}: {}{message}", path.display(), key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// The key whose value is wrong, where there is one.
+        key: Option<String>,
+        /// What the parser says.
+        message: String,
+    },
+    /// The file has a key that means nothing.
+    #[error("{}:{line}: unknown key '{key}'", path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// The key.
+        key: String,
+        /// The key that was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// A value in the file means nothing.
+    #[error("{}:{line}: {key}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        source: ValueError,
+    },
+    /// A value in the environment means nothing.
+    #[error("{name} in the environment")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with it.
+        source: ValueError,
+    },
+}
+
+impl ConfigError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Read { .. } => {
+                "give another file with --config, or make this one readable".into()
+            }
+            Self::Syntax { .. } => "the example server/server.example.toml shows every key".into(),
+            Self::UnknownKey { nearest: Some(nearest), .. } => format!("did you mean '{nearest}'?"),
+            Self::UnknownKey { nearest: None, .. } => {
+                format!("the keys are {}", super::file::KEYS.join(", "))
+            }
+            Self::Value { source, .. } | Self::Variable { source, .. } => source.hint().to_owned(),
+        }
+    }
+}
+
+/// A value that means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// No address to listen on.
+    #[error("'{text}' is no address and port")]
+    Listen {
+        /// What was given.
+        text: String,
+        /// Why.
+        source: AddrParseError,
+    },
+    /// An empty list of them.
+    #[error("there is no address to listen on")]
+    NoListener,
+    /// No address of a host.
+    #[error("'{text}' is no address")]
+    Host {
+        /// What was given.
+        text: String,
+        /// Why.
+        source: AddrParseError,
+    },
+    /// No port.
+    #[error("'{text}' is no port")]
+    Port {
+        /// What was given.
+        text: String,
+        /// Why.
+        source: ParseIntError,
+    },
+    /// No network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A hub that nobody may join.
+    #[error("a hub needs room for at least one client")]
+    NoClients,
+    /// A limit on frames that is too small or too large.
+    #[error("{max_frame_len} bytes is not between {min} and {max}")]
+    FrameLen {
+        /// What was given.
+        max_frame_len: usize,
+        /// The smallest limit.
+        min: usize,
+        /// The largest limit.
+        max: usize,
+    },
+    /// No log level.
+    #[error("'{text}' is no log level")]
+    Level {
+        /// What was given.
+        text: String,
+    },
+    /// No log format.
+    #[error("'{text}' is no log format")]
+    Format {
+        /// What was given.
+        text: String,
+    },
+}
+
+impl ValueError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Listen { .. } | Self::NoListener => {
+                "write it like 0.0.0.0:7744 or [::]:7744; host names are not looked up"
+            }
+            Self::Host { .. } => "write it like 0.0.0.0 or ::; host names are not looked up",
+            Self::Port { .. } => "a port is a number from 0 to 65535, the usual one is 7744",
+            Self::Network(_) => "the usual network is 7.10.0.{x}",
+            Self::NoClients => "leave it out for the default",
+            Self::FrameLen { .. } => "leave it out for the default, 1048576",
+            Self::Level { .. } => "the levels are off, error, warn, info, debug and trace",
+            Self::Format { .. } => "the formats are human and json",
+        }
+    }
+}

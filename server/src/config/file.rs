@@ -1,0 +1,177 @@
+//! The configuration file: raw TOML into checked [`Settings`].
+
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::de::DeTable;
+
+use super::{
+    ConfigError, Settings, ValueError, check_max_clients, check_max_frame_len, chosen_listen,
+    parse_format, parse_level, parse_listen, parse_network,
+};
+
+/// The commented example; without the comment signs it says what the defaults say.
+pub const EXAMPLE: &str = include_str!("../../server.example.toml");
+
+/// All keys, for hints.
+pub(super) const KEYS: [&str; 6] =
+    ["listen", "network", "max_clients", "max_frame_len", "log", "log_format"];
+
+/// A frame is held in memory as a whole, once at its reader and twice at its receiver's queue.
+pub(super) const MAX_MAX_FRAME_LEN: usize = 64 * 1024 * 1024;
+
+/// A key that needs more changes than this to become another was not meant as that one.
+const MAX_TYPOS: usize = 3;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Raw {
+    listen: Option<Vec<String>>,
+    network: Option<String>,
+    max_clients: Option<usize>,
+    max_frame_len: Option<usize>,
+    log: Option<String>,
+    log_format: Option<String>,
+}
+
+impl Settings {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// What is wrong with it, with line and key.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::from_toml(&text, path)
+    }
+
+    /// Reads the text of the file at `path`.
+    ///
+    /// # Errors
+    /// What is wrong with it, with line and key.
+    pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let source = Source { text, path };
+        let table = DeTable::parse(text).map_err(|error| source.syntax(&error, None))?;
+        let table = table.get_ref();
+        source.check_keys(table)?;
+        let raw: Raw = toml::from_str(text).map_err(|error| source.syntax(&error, Some(table)))?;
+
+        let check = Check { source, table };
+        Ok(Self {
+            listen: check.value("listen", raw.listen, |texts| {
+                let addrs = texts.iter().map(|text| parse_listen(text));
+                let addrs: Vec<_> = addrs.collect::<Result<_, _>>()?;
+                if addrs.is_empty() {
+                    return Err(ValueError::NoListener);
+                }
+                Ok(chosen_listen(&addrs))
+            })?,
+            network: check.value("network", raw.network, |text| parse_network(&text))?,
+            max_clients: check.value("max_clients", raw.max_clients, check_max_clients)?,
+            max_frame_len: check.value("max_frame_len", raw.max_frame_len, check_max_frame_len)?,
+            log: check.value("log", raw.log, |text| parse_level(&text))?,
+            log_format: check.value("log_format", raw.log_format, |text| parse_format(&text))?,
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    text: &'a str,
+    path: &'a Path,
+}
+
+impl Source<'_> {
+    fn line(&self, at: usize) -> usize {
+        let before = self.text.as_bytes().iter().take(at);
+        before.filter(|&&byte| byte == b'\n').count() + 1
+    }
+
+    fn syntax(&self, error: &toml::de::Error, table: Option<&DeTable<'_>>) -> ConfigError {
+        let at = error.span().unwrap_or_default().start;
+        let holds = |value: Range<usize>| value.contains(&at);
+        let entry = table.and_then(|table| table.iter().find(|(_, value)| holds(value.span())));
+        ConfigError::Syntax {
+            path: self.path.to_owned(),
+            line: self.line(at),
+            key: entry.map(|(key, _)| key.get_ref().to_string()),
+            message: error.message().to_owned(),
+        }
+    }
+
+    fn check_keys(&self, table: &DeTable<'_>) -> Result<(), ConfigError> {
+        let unknown = table.keys().find(|key| !KEYS.contains(&key.get_ref().as_ref()));
+        let Some(key) = unknown else { return Ok(()) };
+        Err(ConfigError::UnknownKey {
+            path: self.path.to_owned(),
+            line: self.line(key.span().start),
+            key: key.get_ref().to_string(),
+            nearest: nearest_key(key.get_ref()),
+        })
+    }
+}
+
+struct Check<'a> {
+    source: Source<'a>,
+    table: &'a DeTable<'a>,
+}
+
+impl Check<'_> {
+    fn value<R, T>(
+        &self,
+        key: &'static str,
+        raw: Option<R>,
+        parse: impl FnOnce(R) -> Result<T, ValueError>,
+    ) -> Result<Option<T>, ConfigError> {
+        let at = self.table.get(key).map(|value| value.span().start).unwrap_or_default();
+        raw.map(parse).transpose().map_err(|source| ConfigError::Value {
+            path: self.source.path.to_owned(),
+            line: self.source.line(at),
+            key,
+            source,
+        })
+    }
+}
+
+fn nearest_key(key: &str) -> Option<&'static str> {
+    let (num_typos, nearest) = KEYS.into_iter().map(|known| (distance(key, known), known)).min()?;
+    (num_typos <= MAX_TYPOS).then_some(nearest)
+}
+
+/// Levenshtein: how many characters must be added, removed or replaced.
+fn distance(a: &str, b: &str) -> usize {
+    let mut above: Vec<usize> = (0..=b.chars().count()).collect();
+    for (row, left) in a.chars().enumerate() {
+        let mut diagonal = row;
+        let mut before = row + 1;
+        for (cell, top) in above.iter_mut().skip(1).zip(b.chars()) {
+            let replaced = diagonal + usize::from(left != top);
+            diagonal = *cell;
+            before = replaced.min(diagonal + 1).min(before + 1);
+            *cell = before;
+        }
+        if let Some(first) = above.first_mut() {
+            *first = row + 1;
+        }
+    }
+    above.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_changes() {
+        for (a, b, expected) in
+            [("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("log", "log", 0)]
+        {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+        }
+        assert_eq!(nearest_key("lisen"), Some("listen"));
+        assert_eq!(nearest_key("max-clients"), Some("max_clients"));
+        assert_eq!(nearest_key("something"), None);
+    }
+}

@@ -1,0 +1,297 @@
+//! What the hub decides, without I/O: who gets in, who has which vIP, what a control frame causes.
+//!
+//! S2C frames never come here: a reader stamps them and looks the route up by itself. So nothing
+//! in this module is on the hot path, and one lock around it is enough.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use dosp_proto::frame::{self, FrameType};
+use dosp_proto::limit::TokenBucket;
+use dosp_proto::message::{
+    Aip, ClientList, EXIT_SERVER_FULL, ErrorCode, ErrorReport, Hsk, SessionInfo, VipAnswer,
+    VipRequest, encode_greeting,
+};
+use dosp_proto::vip::{Network, Vip};
+
+use crate::vips::{TakeError, VipAllocator};
+
+/// Messages to the hub that are logged per second; the rest is only counted.
+const LOGGED_PER_SECOND: u32 = 10;
+/// Bytes of a client's text that are logged, before escaping.
+const MAX_LOGGED_LEN: usize = 200;
+
+/// Numbers the sessions of a hub, never twice the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(u64);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Frames from and to a session. Its reader and writer count, the hub reads.
+#[derive(Debug, Default)]
+pub struct FrameCounters {
+    /// Frames that the hub got from the session.
+    pub rx: AtomicU64,
+    /// Frames that the hub sent to the session.
+    pub tx: AtomicU64,
+}
+
+/// A new session.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its number.
+    pub id: SessionId,
+    /// Its vIP.
+    pub vip: Vip,
+    /// AIP and HSK: to be queued in one piece before anything is routed to `vip`.
+    pub greeting: Vec<u8>,
+    /// To be counted in by whoever moves its frames.
+    pub counters: Arc<FrameCounters>,
+}
+
+/// Why there is no session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// As many sessions as the configuration allows.
+    #[error("max_clients is reached")]
+    TooManyClients,
+    /// The network is too small.
+    #[error("every vIP is taken")]
+    NoVipLeft,
+}
+
+impl Refused {
+    /// EXIT, to be sent before the connection is closed.
+    #[must_use]
+    pub fn exit_frame(self) -> Vec<u8> {
+        exit_frame(EXIT_SERVER_FULL)
+    }
+}
+
+/// What a control frame causes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing at all.
+    Nothing,
+    /// One whole frame for the session itself.
+    Reply(Vec<u8>),
+    /// The session has another vIP: frames to `from` are no longer for it, frames to `to` are, as
+    /// soon as the two frames of `reply` are queued for it.
+    Readdress {
+        /// The vIP it had.
+        from: Vip,
+        /// The vIP it has.
+        to: Vip,
+        /// RQIP and AIP, to be queued in one piece.
+        reply: Vec<u8>,
+    },
+    /// A message for the hub's log.
+    Log {
+        /// Its beginning, without control characters.
+        text: String,
+        /// How many bytes it has.
+        message_len: usize,
+        /// How many messages before it were not logged, because there were too many.
+        num_suppressed: u64,
+    },
+    /// The client leaves.
+    Close {
+        /// What it said, without control characters.
+        code: String,
+    },
+}
+
+#[derive(Debug)]
+struct Session {
+    vip: Vip,
+    addr: SocketAddr,
+    admitted_at: Instant,
+    counters: Arc<FrameCounters>,
+}
+
+/// The hub's state.
+#[derive(Debug)]
+pub struct Hub {
+    network: Network,
+    max_clients: usize,
+    vips: VipAllocator,
+    sessions: BTreeMap<SessionId, Session>,
+    by_vip: BTreeMap<Vip, SessionId>,
+    next_id: u64,
+    log_limit: TokenBucket,
+    num_suppressed: u64,
+}
+
+impl Hub {
+    /// A hub without sessions.
+    #[must_use]
+    pub fn new(network: Network, max_clients: usize) -> Self {
+        Self {
+            network,
+            max_clients,
+            vips: VipAllocator::new(network),
+            sessions: BTreeMap::new(),
+            by_vip: BTreeMap::new(),
+            next_id: 1,
+            log_limit: TokenBucket::new(LOGGED_PER_SECOND, LOGGED_PER_SECOND),
+            num_suppressed: 0,
+        }
+    }
+
+    /// The network that the vIPs come from.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        self.network
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn num_sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Opens a session for a client at `addr`, with the lowest free vIP.
+    ///
+    /// # Errors
+    /// Where there is no place left. Nothing changes then.
+    pub fn admit(&mut self, addr: SocketAddr, now: Instant) -> Result<Admitted, Refused> {
+        if self.sessions.len() >= self.max_clients {
+            return Err(Refused::TooManyClients);
+        }
+        let vip = self.vips.take_lowest().ok_or(Refused::NoVipLeft)?;
+        let id = SessionId(self.next_id);
+        self.next_id += 1;
+        let counters = Arc::new(FrameCounters::default());
+        let session = Session { vip, addr, admitted_at: now, counters: Arc::clone(&counters) };
+        self.sessions.insert(id, session);
+        self.by_vip.insert(vip, id);
+        Ok(Admitted { id, vip, greeting: encode_greeting(vip, Hsk::OURS), counters })
+    }
+
+    /// Ends a session and frees its vIP, which is returned.
+    pub fn remove(&mut self, id: SessionId) -> Option<Vip> {
+        let session = self.sessions.remove(&id)?;
+        self.by_vip.remove(&session.vip);
+        self.vips.release(session.vip);
+        Some(session.vip)
+    }
+
+    /// The address that a session connected from.
+    #[must_use]
+    pub fn addr(&self, id: SessionId) -> Option<SocketAddr> {
+        self.sessions.get(&id).map(|session| session.addr)
+    }
+
+    /// Handles any frame of a session but S2C. DATA for the hub's own vIP comes here as MSG.
+    pub fn handle_control(
+        &mut self,
+        id: SessionId,
+        frame_type: FrameType,
+        body: &[u8],
+        now: Instant,
+    ) -> Effect {
+        match frame_type {
+            FrameType::MSG => self.handle_message(body, now),
+            FrameType::PING => reply(|out| frame::encode(out, FrameType::PING, &[])),
+            FrameType::GCL => reply(|out| self.client_list().encode_to(out)),
+            FrameType::RQIP => self.handle_vip_request(id, body),
+            FrameType::GSI => self.handle_info_request(id, now),
+            FrameType::EXIT => Effect::Close { code: loggable(body) },
+            FrameType(other) => {
+                reply(|out| ErrorReport::Code(ErrorCode::UNKNOWN_TYPE, &[other]).encode_to(out))
+            }
+        }
+    }
+
+    fn handle_message(&mut self, body: &[u8], now: Instant) -> Effect {
+        if !self.log_limit.take(now) {
+            self.num_suppressed += 1;
+            return Effect::Nothing;
+        }
+        Effect::Log {
+            text: loggable(body),
+            message_len: body.len(),
+            num_suppressed: std::mem::take(&mut self.num_suppressed),
+        }
+    }
+
+    fn client_list(&self) -> ClientList {
+        ClientList(self.by_vip.keys().copied().collect())
+    }
+
+    fn handle_vip_request(&mut self, id: SessionId, body: &[u8]) -> Effect {
+        let Some(session) = self.sessions.get_mut(&id) else { return Effect::Nothing };
+        let Ok(VipRequest(wanted)) = VipRequest::decode(body) else {
+            return reply(|out| VipAnswer::UNUSABLE.encode_to(out));
+        };
+        let from = session.vip;
+        if wanted != from {
+            match self.vips.take(wanted) {
+                Ok(()) => self.vips.release(from),
+                Err(TakeError::InUse) => return reply(|out| VipAnswer::IN_USE.encode_to(out)),
+                Err(TakeError::Unusable) => {
+                    return reply(|out| VipAnswer::UNUSABLE.encode_to(out));
+                }
+            }
+            session.vip = wanted;
+            self.by_vip.remove(&from);
+            self.by_vip.insert(wanted, id);
+        }
+        let mut reply = Vec::new();
+        VipAnswer::Granted.encode_to(&mut reply);
+        Aip(wanted).encode_to(&mut reply);
+        Effect::Readdress { from, to: wanted, reply }
+    }
+
+    fn handle_info_request(&self, id: SessionId, now: Instant) -> Effect {
+        let Some(session) = self.sessions.get(&id) else { return Effect::Nothing };
+        let info = SessionInfo {
+            vip: session.vip,
+            network: self.network,
+            uptime_s: now.saturating_duration_since(session.admitted_at).as_secs(),
+            rx_frames: session.counters.rx.load(Ordering::Relaxed),
+            tx_frames: session.counters.tx.load(Ordering::Relaxed),
+            admin: false,
+        };
+        reply(|out| info.encode_to(out))
+    }
+}
+
+/// EXIT with a reason.
+#[must_use]
+pub fn exit_frame(reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::encode(&mut out, FrameType::EXIT, reason.as_bytes());
+    out
+}
+
+/// ERR for an S2C frame that was dropped.
+#[must_use]
+pub fn undeliverable_frame(dst: Vip, reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    ErrorReport::Undeliverable { dst, reason }.encode_to(&mut out);
+    out
+}
+
+fn reply(encode: impl FnOnce(&mut Vec<u8>)) -> Effect {
+    let mut out = Vec::new();
+    encode(&mut out);
+    Effect::Reply(out)
+}
+
+/// The beginning of a client's text, such that it can do nothing to a terminal or a log.
+fn loggable(text: &[u8]) -> String {
+    let prefix = text.get(..MAX_LOGGED_LEN).unwrap_or(text);
+    String::from_utf8_lossy(prefix).escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! One connection: the task that reads it, and the task that writes it.
+//!
+//! ```text
+//! socket ─▶ read_loop ─▶ Routes ─▶ Outbox of the destination ─▶ its write_loop ─▶ its socket
+//! ```
+//!
+//! A reader whose destination has no room waits, and with it the TCP connection it reads from: that
+//! is all the flow control there is. A session that takes nothing at all is cut after a while, so
+//! that nobody waits for it for ever.
+
+mod reader;
+mod writer;
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dosp_proto::frame::DecodeError;
+use dosp_proto::message::ErrorReport;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::task::JoinError;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{Span, debug, info, info_span};
+
+use crate::hub::{Refused, exit_frame};
+use crate::state::{Seat, Shared};
+use reader::Reader;
+use writer::{WriteError, write_loop};
+
+/// How long an ending session may take to read what is queued for it.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the hub then waits for the other side to close. Closing with unread input would make
+/// the kernel reset the connection, and the last words would be lost with it.
+const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Why a session ends.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the client closed the connection")]
+    Closed,
+    #[error("the client left")]
+    Left,
+    #[error(transparent)]
+    Protocol(#[from] DecodeError),
+    #[error("reading failed")]
+    Read(#[source] io::Error),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("the hub is stopping")]
+    Stopped,
+    #[error("the writer failed")]
+    WriterFailed(#[source] JoinError),
+}
+
+/// Serves one client until it, or the hub, has had enough.
+pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared: Arc<Shared>) {
+    let span = info_span!("session", id = %seat.id, vip = %seat.vip, %addr);
+    info!(parent: &span, "session up");
+    let (mut socket, write_half) = socket.into_split();
+    let outbox = Arc::clone(&seat.outbox);
+    let counters = Arc::clone(&seat.counters);
+    let writing = write_loop(write_half, Arc::clone(&outbox), counters, shared.write_timeout);
+    let mut writing = AbortOnDropHandle::new(tokio::spawn(writing));
+
+    let mut reader = Reader::new(seat, Arc::clone(&shared), span.clone());
+    let end = tokio::select! {
+        biased;
+        end = reader.run(&mut socket) => end,
+        written = &mut writing => match written {
+            Ok(Ok(())) => End::Stopped,
+            Ok(Err(error)) => End::Write(error),
+            Err(error) => End::WriterFailed(error),
+        },
+    };
+
+    // Kept until the end: dropping it discards what is still to be written.
+    let seat = reader.into_seat();
+    seat.leave();
+    match &end {
+        End::Protocol(error) => outbox.finish(&last_words(error), 2),
+        End::Closed | End::Left => outbox.finish(&[], 0),
+        End::Read(_) | End::Write(_) | End::Stopped | End::WriterFailed(_) => outbox.close(),
+    }
+    if !writing.is_finished() && timeout(FLUSH_TIMEOUT, &mut writing).await.is_err() {
+        debug!(parent: &span, "the client did not read its last frames");
+    }
+    log_end(&span, &end, &seat, &shared);
+    if matches!(end, End::Protocol(_) | End::Left | End::Stopped) {
+        linger(&socket, &shared).await;
+    }
+}
+
+/// Tells a client that there is no place for it.
+pub(crate) async fn refuse(mut socket: TcpStream, refused: Refused, shared: Arc<Shared>) {
+    // Whether the client hears it is its own business; the connection ends either way.
+    let said = timeout(LINGER_TIMEOUT, async {
+        socket.write_all(&refused.exit_frame()).await?;
+        socket.shutdown().await
+    });
+    if matches!(said.await, Ok(Ok(()))) {
+        let (socket, _write_half) = socket.into_split();
+        linger(&socket, &shared).await;
+    }
+}
+
+/// Reads and forgets until the other side closes, for a moment.
+async fn linger(socket: &OwnedReadHalf, shared: &Shared) {
+    let mut buffer = shared.read_buffers.take();
+    let drain = async {
+        while socket.readable().await.is_ok() {
+            match socket.try_read(&mut buffer) {
+                Ok(1..) => tokio::task::yield_now().await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return,
+            }
+        }
+    };
+    // Running out of time is as good an end as any.
+    timeout(LINGER_TIMEOUT, drain).await.unwrap_or_default();
+    shared.read_buffers.put(buffer);
+}
+
+fn last_words(error: &DecodeError) -> Vec<u8> {
+    let mut out = Vec::new();
+    ErrorReport::Text(&error.to_string()).encode_to(&mut out);
+    out.extend(exit_frame("protocol error"));
+    out
+}
+
+fn log_end(span: &Span, end: &End, seat: &Seat, shared: &Shared) {
+    if matches!(end, End::Write(WriteError::Stalled { .. })) {
+        let num_cut = shared.num_cut.fetch_add(1, Ordering::Relaxed) + 1;
+        info!(parent: span, num_cut, "session cut");
+    }
+    let reason: &(dyn Error + 'static) = end;
+    let rx_frames = seat.counters.rx.load(Ordering::Relaxed);
+    let tx_frames = seat.counters.tx.load(Ordering::Relaxed);
+    info!(parent: span, reason, rx_frames, tx_frames, "session down");
+}

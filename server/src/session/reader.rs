@@ -1,0 +1,203 @@
+//! From the socket to the queues of the destinations.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Instant;
+
+use dosp_proto::frame::{FrameDecoder, FrameType, S2c};
+use dosp_proto::limit::TokenBucket;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::task::{coop, yield_now};
+use tracing::{Span, debug, info};
+
+use super::End;
+use crate::buffers::BUFFER_LEN;
+use crate::hub::{Effect, undeliverable_frame};
+use crate::queue::{Outbox, PushError};
+use crate::routes::RouteCache;
+use crate::state::{Seat, Shared};
+
+/// Undeliverable frames that a sender is told of, per second.
+const ERRORS_PER_SECOND: u32 = 20;
+
+const NO_SUCH_CLIENT: &str = "no such client";
+const CLIENT_LEFT: &str = "the client left";
+
+/// The reading side of one session.
+#[derive(Debug)]
+pub(super) struct Reader {
+    seat: Seat,
+    shared: Arc<Shared>,
+    routes: RouteCache<Arc<Outbox>>,
+    error_limit: TokenBucket,
+    /// Frames not yet counted where others see it.
+    num_uncounted: u64,
+    span: Span,
+}
+
+/// Why a frame is not in a queue yet.
+enum NotForwarded {
+    Full(Arc<Outbox>),
+    Closed,
+    NoRoute,
+}
+
+impl Reader {
+    pub(super) fn new(seat: Seat, shared: Arc<Shared>, span: Span) -> Self {
+        Self {
+            seat,
+            shared,
+            routes: RouteCache::default(),
+            error_limit: TokenBucket::new(ERRORS_PER_SECOND, ERRORS_PER_SECOND),
+            num_uncounted: 0,
+            span,
+        }
+    }
+
+    pub(super) fn into_seat(self) -> Seat {
+        self.seat
+    }
+
+    /// Reads until the session ends.
+    pub(super) async fn run(&mut self, socket: &mut OwnedReadHalf) -> End {
+        let mut decoder = FrameDecoder::new(self.shared.max_frame_len);
+        let mut owns_buffer = false;
+        loop {
+            if let Err(error) = socket.readable().await {
+                return End::Read(error);
+            }
+            if !owns_buffer {
+                decoder.attach_buffer(self.shared.read_buffers.take());
+                owns_buffer = true;
+            }
+            let is_dry = match self.take_turn(socket, &mut decoder).await {
+                Ok(is_dry) => is_dry,
+                Err(end) => return end,
+            };
+            if !is_dry {
+                // One buffer a turn: the others are to have theirs.
+                yield_now().await;
+            } else if let Some(buffer) = decoder.detach_buffer() {
+                self.shared.read_buffers.put(buffer);
+                owns_buffer = false;
+            }
+        }
+    }
+
+    /// Handles one buffer of input; returns whether that was all there is.
+    async fn take_turn(
+        &mut self,
+        socket: &mut OwnedReadHalf,
+        decoder: &mut FrameDecoder,
+    ) -> Result<bool, End> {
+        let space = decoder.space();
+        let space_len = space.len().min(BUFFER_LEN);
+        let space = space.get_mut(..space_len).unwrap_or_default();
+        let Some(read_len) = read_now(socket, space).await.map_err(End::Read)? else {
+            return Ok(true);
+        };
+        if read_len == 0 {
+            return Err(End::Closed);
+        }
+        decoder.advance(read_len);
+        let handled = self.handle_frames(decoder).await;
+        self.count();
+        handled.map(|()| read_len < space_len)
+    }
+
+    async fn handle_frames(&mut self, decoder: &mut FrameDecoder) -> Result<(), End> {
+        while let Some(frame) = decoder.next_frame()? {
+            self.num_uncounted += 1;
+            if frame.frame_type() != FrameType::S2C {
+                self.handle_control(frame.frame_type(), frame.body()).await?;
+                continue;
+            }
+            let mut s2c = frame.into_s2c()?;
+            s2c.stamp_src(self.seat.vip);
+            if let Err(not_forwarded) = self.try_forward(&s2c) {
+                self.forward_slowly(&s2c, not_forwarded).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The way of nearly every frame: a known route, and room in the queue.
+    fn try_forward(&mut self, s2c: &S2c<'_>) -> Result<(), NotForwarded> {
+        let (dst, shared) = (s2c.dst(), &self.shared);
+        let route = self.routes.lookup(dst, shared.routes_version(), || shared.lookup(dst));
+        let outbox = route.ok_or(NotForwarded::NoRoute)?;
+        outbox.try_push(s2c.bytes()).map_err(|error| match error {
+            PushError::Full => NotForwarded::Full(Arc::clone(outbox)),
+            PushError::Closed => NotForwarded::Closed,
+        })
+    }
+
+    async fn forward_slowly(&mut self, s2c: &S2c<'_>, why: NotForwarded) -> Result<(), End> {
+        let reason = match why {
+            NotForwarded::Full(outbox) => {
+                self.count();
+                if outbox.push(s2c.bytes()).await.is_ok() {
+                    return Ok(());
+                }
+                CLIENT_LEFT
+            }
+            NotForwarded::Closed => CLIENT_LEFT,
+            NotForwarded::NoRoute if s2c.dst() == self.shared.network.hub() => {
+                return self.handle_control(FrameType::MSG, s2c.data()).await;
+            }
+            NotForwarded::NoRoute => NO_SUCH_CLIENT,
+        };
+        if self.error_limit.take(Instant::now()) {
+            self.seat.outbox.wait_for_room().await;
+            self.seat.outbox.reply(&undeliverable_frame(s2c.dst(), reason), 1, || {});
+        }
+        Ok(())
+    }
+
+    async fn handle_control(&mut self, frame_type: FrameType, body: &[u8]) -> Result<(), End> {
+        self.count();
+        // Whoever asks and does not read the answers waits for itself.
+        self.seat.outbox.wait_for_room().await;
+        coop::consume_budget().await;
+        match self.seat.handle_control(frame_type, body) {
+            Effect::Nothing | Effect::Reply(_) => {}
+            Effect::Readdress { from, to, .. } if from == to => {}
+            Effect::Readdress { from, to, .. } => {
+                info!(parent: &self.span, %from, %to, "vIP changed");
+                self.span.record("vip", tracing::field::display(to));
+            }
+            Effect::Log { text, message_len, num_suppressed } => {
+                info!(parent: &self.span, text, message_len, num_suppressed, "message to the hub");
+            }
+            Effect::Close { code } => {
+                debug!(parent: &self.span, code, "EXIT");
+                return Err(End::Left);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts once a turn, not once a frame: the counters are shared with the hub.
+    fn count(&mut self) {
+        let num_frames = std::mem::take(&mut self.num_uncounted);
+        self.seat.counters.rx.fetch_add(num_frames, Ordering::Relaxed);
+    }
+}
+
+/// Reads what is there; `None` where that is nothing.
+///
+/// Unlike `try_read`, this tells the runtime that a short read emptied the socket, which saves the
+/// system call that would find out; unlike `read`, it does not hold a buffer while it waits.
+async fn read_now(socket: &mut OwnedReadHalf, space: &mut [u8]) -> io::Result<Option<usize>> {
+    let mut buffer = ReadBuf::new(space);
+    poll_fn(|cx| match Pin::new(&mut *socket).poll_read(cx, &mut buffer) {
+        Poll::Pending => Poll::Ready(Ok(None)),
+        Poll::Ready(read) => Poll::Ready(read.map(|()| Some(buffer.filled().len()))),
+    })
+    .await
+}

@@ -1,0 +1,199 @@
+//! The program: its words, its exit codes, its signals.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::NamedTempFile;
+
+fn dosp_server(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dosp-server"));
+    for name in ["DOSP_HOST", "DOSP_PORT", "DOSP_IP_TEMPLATE", "DOSP_LOG", "DOSP_LOG_FORMAT"] {
+        command.env_remove(name);
+    }
+    command.args(args);
+    command
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn config_file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::with_suffix(".toml").unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// A running hub on a free port; killed when dropped.
+struct Hub {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    addr: String,
+}
+
+impl Hub {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let line = next_line_with(&mut log, "listening addr=");
+        let addr = line.split("addr=").nth(1).unwrap().trim().to_owned();
+        Self { child, log, addr }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        // Fails where it has ended already.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().unwrap();
+    }
+}
+
+fn next_line_with(log: &mut impl BufRead, words: &str) -> String {
+    let mut seen = String::new();
+    loop {
+        let mut line = String::new();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "no '{words}' in: {seen}");
+        if line.contains(words) {
+            return line;
+        }
+        seen += &line;
+    }
+}
+
+#[test]
+fn hub_says_where_it_listens_and_that_it_is_open() {
+    let file = config_file("");
+    let path = file.path().to_str().unwrap();
+    let mut hub = Hub::start(&mut dosp_server(&["--config", path, "--listen", "127.0.0.1:0"]));
+    let warning = next_line_with(&mut hub.log, "this hub is open");
+    assert!(warning.contains(" WARN ") && warning.contains("network=7.10.0.0/24"), "{warning}");
+    let mut greeting = [0; 21];
+    TcpStream::connect(&hub.addr).unwrap().read_exact(&mut greeting).unwrap();
+    assert_eq!(greeting[..9], [0x13, 0, 0, 0, 4, 7, 10, 0, 2]);
+}
+
+#[test]
+fn signals_stop_it_cleanly() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut hub = Hub::start(&mut dosp_server(&["run", "--listen", "127.0.0.1:0"]));
+        let mut client = TcpStream::connect(&hub.addr).unwrap();
+        client.read_exact(&mut [0; 21]).unwrap();
+        hub.signal(signal);
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"\x11\0\0\0\x0fhub is stopping");
+        drop(client);
+        assert_eq!(hub.child.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn sources_are_laid_over_each_other() {
+    let file = config_file("listen = ['127.0.0.9:1']\nnetwork = '10.9.0.{x}'\nlog = 'debug'");
+    let path = file.path().to_str().unwrap();
+    let mut command = dosp_server(&["--config", path, "--network", "10.7.0.0/16"]);
+    let hub = Hub::start(command.env("DOSP_HOST", "127.0.0.1").env("DOSP_PORT", "0"));
+    assert!(hub.addr.starts_with("127.0.0.1:"), "the environment is above the file: {}", hub.addr);
+    let mut aip = [0; 9];
+    TcpStream::connect(&hub.addr).unwrap().read_exact(&mut aip).unwrap();
+    assert_eq!(aip[5..], [10, 7, 0, 2], "the option is above the file");
+}
+
+#[test]
+fn log_is_json_when_asked() {
+    let args = ["--listen", "127.0.0.1:0", "--log-format", "json"];
+    let mut child = dosp_server(&args).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let line = next_line_with(&mut log, "listening");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.starts_with('{') && line.contains(r#""message":"listening""#), "{line}");
+}
+
+#[test]
+fn message_of_a_client_reaches_the_log_harmless() {
+    let mut hub = Hub::start(&mut dosp_server(&["--listen", "127.0.0.1:0"]));
+    let mut client = TcpStream::connect(&hub.addr).unwrap();
+    client.write_all(b"\x01\0\0\0\x0a\x1b[2J\0hi\r\n!").unwrap();
+    let line = next_line_with(&mut hub.log, "message to the hub");
+    assert!(line.contains(" INFO session{id=1 vip=7.10.0.2 addr=127.0.0.1:"), "{line}");
+    assert!(!line.trim_end().chars().any(char::is_control), "{line:?}");
+}
+
+#[test]
+fn unknown_option_is_a_usage_error() {
+    let output = dosp_server(&["--lisen", "127.0.0.1:0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--lisen"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--listen"), "{}", stderr(&output));
+}
+
+#[test]
+fn bad_option_values_are_usage_errors() {
+    for (args, words) in [
+        (["--listen", "localhost"], "is no address and port"),
+        (["--network", "7.10.0.5"], "is no network"),
+        (["--max-clients", "0"], "room for at least one client"),
+        (["--log", "loud"], "is no log level"),
+        (["--log-format", "xml"], "possible values: human, json"),
+    ] {
+        let output = dosp_server(&args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(words), "{args:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn unknown_key_is_named_with_its_line_and_the_nearest() {
+    let file = config_file("# a hub\nmax-clients = 5\n");
+    let path = file.path().to_str().unwrap();
+    for args in [["check", path], ["--config", path]] {
+        let output = dosp_server(&args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let expected = format!(
+            "dosp-server: {path}:2: unknown key 'max-clients'\nhint: did you mean 'max_clients'?\n"
+        );
+        assert_eq!(stderr(&output), expected);
+    }
+}
+
+#[test]
+fn good_file_passes_the_check() {
+    let file = config_file(dosp_server::config::EXAMPLE);
+    let path = file.path().to_str().unwrap();
+    let output = dosp_server(&["check", path]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{path}: ok\n"));
+}
+
+#[test]
+fn missing_file_is_a_configuration_error() {
+    let output = dosp_server(&["--config", "/nonexistent.toml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        stderr(&output),
+        "dosp-server: cannot read /nonexistent.toml: No such file or directory (os error 2)\n\
+         hint: give another file with --config, or make this one readable\n"
+    );
+}
+
+#[test]
+fn port_in_use_is_said_with_a_way_out() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let output = dosp_server(&["--listen", &addr.to_string()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let words = format!("dosp-server: cannot listen on {addr}: Address already in use");
+    assert!(stderr(&output).contains(&words), "{}", stderr(&output));
+    assert!(stderr(&output).contains("hint: 'ss -ltnp sport = :"), "{}", stderr(&output));
+}

@@ -1,0 +1,10 @@
+//! A real hub on the loopback interface, in this process, and clients that speak bytes to it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod client;
+mod control;
+mod joining;
+mod pressure;
+mod routing;
+mod stopping;
