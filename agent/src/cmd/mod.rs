@@ -64,8 +64,8 @@ impl Agent {
         };
         let (node, handle) = Node::<ChannelTun, _>::new(config, None, NoHost);
         let stop = CancellationToken::new();
-        let run = node.run(stop.clone());
-        let mut task = tokio::spawn(async move { run.await.map_err(Failure::from) });
+        let (run, name) = (node.run(stop.clone()), hub.clone());
+        let mut task = tokio::spawn(async move { run.await.map_err(|error| ended(error, &name)) });
         tokio::select! {
             Some(_) = handle.up() => Ok(Self::Own { handle, stop, task }),
             ended = &mut task => Err(ended_early(ended)),
@@ -149,17 +149,16 @@ impl From<ControlError> for Failure {
     }
 }
 
-impl<E: Into<Self>> From<NodeError<E>> for Failure {
-    fn from(error: NodeError<E>) -> Self {
-        match error {
-            NodeError::Dial(error) => error.into(),
-            NodeError::Join(error) => error.into(),
-            NodeError::Link(error) => error.into(),
-            NodeError::Host(error) => error.into(),
-            NodeError::Tun(source) => Self::new(Exit::Failed, source)
-                .context("the TUN device is gone")
-                .hint("was the interface removed?"),
-        }
+/// What a node that ended by itself means for its command.
+pub(crate) fn ended<E: Into<Failure>>(error: NodeError<E>, hub: &str) -> Failure {
+    match error {
+        NodeError::Dial(error) => error.into(),
+        NodeError::Join(error) => Failure::from(error).context(format!("join {hub}")),
+        NodeError::Link(error) => Failure::from(error).context(format!("the link to {hub}")),
+        NodeError::Host(error) => error.into(),
+        NodeError::Tun(source) => Failure::new(Exit::Failed, source)
+            .context("the TUN device is gone")
+            .hint("was the interface removed?"),
     }
 }
 
@@ -178,7 +177,8 @@ impl From<DialError> for Failure {
 
 impl From<LinkError> for Failure {
     fn from(error: LinkError) -> Self {
-        Self::new(Exit::NotReachable, error).context("the link to the hub")
+        let hint = error.hint();
+        Self::new(Exit::NotReachable, error).hint(hint)
     }
 }
 
@@ -197,6 +197,6 @@ impl From<JoinError> for Failure {
                 (Exit::NotReachable, "is it really a DoSP hub that listens there?")
             }
         };
-        Self::new(exit, error).context("join").hint(hint)
+        Self::new(exit, error).hint(hint)
     }
 }

@@ -42,8 +42,9 @@ pub(crate) async fn run(settings: Settings, detached: bool) -> Result<(), Failur
     let stop = CancellationToken::new();
     let interrupted = stop_on_signals(stop.clone())?;
     tokio::spawn(announce(handle.clone(), surroundings.clone(), detached));
+    let hub = surroundings.hub.clone();
     tokio::spawn(control.run(handle, surroundings, stop.clone()));
-    node.run(stop).await?;
+    node.run(stop).await.map_err(|error| super::ended(error, &hub))?;
     if interrupted.is_cancelled() { Err(Failure::interrupted()) } else { Ok(()) }
 }
 

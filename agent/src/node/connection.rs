@@ -34,6 +34,18 @@ pub enum LinkError {
     Decode(#[from] frame::DecodeError),
 }
 
+impl LinkError {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Closed | Self::Exit(_) => "the hub's log says why; ask whoever runs it",
+            Self::Silent | Self::Io(_) => "is the network between here and the hub up?",
+            Self::Decode(_) => "is it really a DoSP hub that listens there?",
+        }
+    }
+}
+
 /// A connection, before and after the hub has let us in.
 #[derive(Debug)]
 pub(super) struct Connection {
