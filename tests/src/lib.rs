@@ -1,1 +1,43 @@
-//! End to end tests.
+//! The harness of the end-to-end tests: hosts in network namespaces, real binaries, a real TUN.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`netns`] | namespaces and the star of hosts around a hub |
+//! | [`process`] | programs in them: output, exit code, time limit, signals |
+//! | [`dosp`] | the hub and the agents |
+//! | [`ssh`] | a throw-away ssh server, its client, scp |
+//! | [`wait`] | waiting for a condition, with a deadline |
+//!
+//! Everything is undone on drop, also when a test fails: processes are ended by their id, namespaces
+//! are removed. Names carry the id of the test's process, so that runs do not meet. What a test
+//! process that was killed left behind is removed by the next one.
+
+#![allow(clippy::print_stderr)]
+
+pub mod dosp;
+pub mod netns;
+pub mod process;
+pub mod ssh;
+pub mod wait;
+
+pub use dosp::{Agent, Hub, Overlay};
+pub use netns::{Host, Net};
+pub use process::{Output, Process};
+pub use wait::{wait_for, wait_until};
+
+/// Whether this process may make namespaces.
+#[must_use]
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Ends the test, successfully but loudly, where it cannot run.
+#[macro_export]
+macro_rules! needs_root {
+    () => {
+        if !$crate::is_root() {
+            eprintln!("SKIPPED: {} needs root for its network namespaces", module_path!());
+            return Ok(());
+        }
+    };
+}

@@ -1,0 +1,310 @@
+//! The programs under test: where their binaries are, a hub, agents, the two together.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::netns::{Host, Namespace, Net};
+use crate::process::{Output, Process};
+use crate::wait::{wait_for, wait_until};
+
+/// A hub or an agent on this machine is ready within that, also when all cores are busy.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Joining again after an outage: back-off of at most 4 s, the greeting, the old vIP by asking.
+pub const RETURN_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// A running `dosp-server`, in the middle of a [`Net`].
+#[derive(Debug)]
+pub struct Hub {
+    net: Arc<Net>,
+    args: Vec<String>,
+    process: Process,
+}
+
+impl Hub {
+    /// Starts a hub on the default port with further arguments, and waits until it listens.
+    pub fn start(net: &Arc<Net>, args: &[&str]) -> Result<Self> {
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        let process = Self::spawn(net, &args)?;
+        Ok(Self { net: Arc::clone(net), args, process })
+    }
+
+    fn spawn(net: &Net, args: &[String]) -> Result<Process> {
+        let config = empty_config(net)?;
+        let mut all = vec!["run", "--config", &config, "--log", "debug"];
+        all.extend(args.iter().map(String::as_str));
+        let mut process =
+            net.hub.spawn("dosp-server", &binary("dosp-server")?, &all)?.shown_on_drop();
+        wait_until("the hub listens", READY_TIMEOUT, || {
+            ensure!(process.is_running()?, "the hub ended: {}", process.stderr()?);
+            Ok(process.stderr()?.contains("listening"))
+        })?;
+        Ok(process)
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Starts it again, as it was started first.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.process = Self::spawn(&self.net, &self.args)?;
+        Ok(())
+    }
+
+    /// Ends it with a signal and gives back what it left.
+    pub fn stop(self, signal: Signal) -> Result<Output> {
+        self.process.signal(signal)?;
+        self.process.output(Duration::from_secs(10))
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> Result<String> {
+        self.process.stderr()
+    }
+
+    /// Drops every DoSP packet at the hub, both ways and silently.
+    pub fn cut(&self) -> Result<()> {
+        for (hook, port) in [("input", "dport"), ("output", "sport")] {
+            let chain = format!("type filter hook {hook} priority 0; tcp {port} 7744 drop;");
+            let table = format!("table inet cut {{ chain {hook} {{ {chain} }}; }}");
+            self.net.hub.sh(&format!("nft '{table}'"))?.ok()?;
+        }
+        Ok(())
+    }
+
+    /// Undoes [`Hub::cut`].
+    pub fn mend(&self) -> Result<()> {
+        self.net.hub.sh("nft delete table inet cut")?.ok()?;
+        Ok(())
+    }
+}
+
+/// A running `dosp-agent up`.
+#[derive(Debug)]
+pub struct Agent {
+    net: Arc<Net>,
+    host: usize,
+    process: Process,
+    /// Its vIP when it had come up.
+    pub vip: String,
+}
+
+impl Agent {
+    /// Brings up an agent on host number `host` with further arguments, and waits until it is up.
+    pub fn up(net: &Arc<Net>, host: usize, args: &[&str]) -> Result<Self> {
+        let this = &net.hosts[host];
+        let mut all = vec!["up", &this.hub_address];
+        all.extend(args);
+        let mut process = this.spawn_agent(&all)?.shown_on_drop();
+        let vip = wait_for("the agent is up", READY_TIMEOUT, || {
+            ensure!(process.is_running()?, "the agent ended: {}", process.stderr()?);
+            Ok(this.vip_if_up())
+        })?;
+        Ok(Self { net: Arc::clone(net), host, process, vip })
+    }
+
+    /// The host it runs on.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.net.hosts[self.host]
+    }
+
+    /// Where its host's programs run.
+    #[must_use]
+    pub fn ns(&self) -> &Namespace {
+        &self.host().ns
+    }
+
+    /// The process of `dosp-agent up`.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Ends it with a signal and gives back what it left.
+    pub fn stop(self, signal: Signal) -> Result<Output> {
+        self.process.signal(signal)?;
+        self.process.output(Duration::from_secs(10))
+    }
+
+    /// Three echoes to `vip`, all answered.
+    pub fn ping(&self, vip: &str) -> Result<()> {
+        let output = self.ns().sh(&format!("ping -n -c 3 -i 0.2 -W 3 {vip}"))?.ok()?;
+        ensure!(output.stdout.contains(" 0% packet loss"), "echoes were lost: {output}");
+        Ok(())
+    }
+
+    /// Whether `vip` answers one echo within a second.
+    pub fn reaches(&self, vip: &str) -> Result<bool> {
+        Ok(self.ns().sh(&format!("ping -n -c 1 -W 1 {vip}"))?.code == Some(0))
+    }
+
+    /// Waits until the agent is up again and has the vIP that it had at first.
+    pub fn wait_until_back(&self, within: Duration) -> Result<()> {
+        wait_until("the agent is back with its vIP", within, || {
+            Ok(self.host().vip_if_up().as_ref() == Some(&self.vip))
+        })
+    }
+
+    /// Waits until the agent says that it is no longer up.
+    pub fn wait_until_lost(&self, within: Duration) -> Result<()> {
+        wait_until("the agent notices", within, || Ok(self.host().vip_if_up().is_none()))
+    }
+
+    /// The sum of all its drop counters whose reason contains `word`.
+    pub fn dropped(&self, word: &str) -> Result<u64> {
+        let status = self.host().status()?;
+        let dropped = status["dropped"].as_object().context("status has `dropped`")?;
+        Ok(dropped.iter().filter(|(k, _)| k.contains(word)).filter_map(|(_, n)| n.as_u64()).sum())
+    }
+}
+
+impl Host {
+    /// The beginning of every command line of the agent on this host.
+    pub fn agent_command(&self) -> Result<Vec<String>> {
+        let dir = self.ns.dir();
+        let socket = dir.join(format!("{}.sock", self.address));
+        let config = empty_file(dir, "agent.toml")?;
+        let program = binary("dosp-agent")?.display().to_string();
+        let socket = socket.display().to_string();
+        Ok([&program, "--socket", &socket, "--config", &config].map(str::to_owned).to_vec())
+    }
+
+    /// Starts `dosp-agent ARGS`.
+    pub fn spawn_agent(&self, args: &[&str]) -> Result<Process> {
+        let command = self.agent_command()?;
+        let (program, first) = command.split_first().context("a program")?;
+        let mut all: Vec<&str> = first.iter().map(String::as_str).collect();
+        all.extend(args);
+        self.ns.spawn(&format!("dosp-agent-{}", args[0]), Path::new(program), &all)
+    }
+
+    /// Runs `dosp-agent ARGS` to its end, whatever its exit code.
+    pub fn agent(&self, args: &[&str]) -> Result<Output> {
+        let mut output = self.spawn_agent(args)?.output(Duration::from_secs(40))?;
+        output.command = format!("dosp-agent {}", args.join(" "));
+        Ok(output)
+    }
+
+    /// `dosp-agent status --json`.
+    pub fn status(&self) -> Result<Value> {
+        let output = self.agent(&["status", "--json"])?.ok()?;
+        serde_json::from_str(&output.stdout).with_context(|| output.stdout)
+    }
+
+    /// The vIP, while there is an agent and it is up.
+    #[must_use]
+    pub fn vip_if_up(&self) -> Option<String> {
+        let status = self.status().ok()?;
+        (status["state"] == "up").then(|| status["vip"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+/// A hub and agents that have all joined: agent i runs on host i and has vIP 7.10.0.(2 + i).
+#[derive(Debug)]
+pub struct Overlay {
+    /// The agents.
+    pub agents: Vec<Agent>,
+    /// The hub.
+    pub hub: Hub,
+    /// The hosts.
+    pub net: Arc<Net>,
+}
+
+impl Overlay {
+    /// A hub and `num_agents` agents on hosts of their own.
+    pub fn start(num_agents: usize) -> Result<Self> {
+        let net = Net::star(num_agents)?;
+        let hub = Hub::start(&net, &[])?;
+        let agents =
+            (0..num_agents).map(|i| Agent::up(&net, i, &[])).collect::<Result<Vec<_>>>()?;
+        Ok(Self { agents, hub, net })
+    }
+
+    /// The first two agents.
+    #[must_use]
+    pub fn pair(&self) -> (&Agent, &Agent) {
+        (&self.agents[0], &self.agents[1])
+    }
+}
+
+/// The path of a binary: in `$DOSP_BIN`, else beside this test's target folder, built when it is
+/// missing or older than its sources.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    static DIR: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let dir = DIR.get_or_init(|| binary_dir().map_err(|error| format!("{error:#}")));
+    Ok(dir.as_ref().map_err(|error| anyhow!("{error}"))?.join(name))
+}
+
+fn binary_dir() -> Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("DOSP_BIN") {
+        return fs::canonicalize(dir).context("DOSP_BIN");
+    }
+    let test = std::env::current_exe().context("find the test's own path")?;
+    let dir = test.ancestors().nth(2).context("target/PROFILE/deps/TEST")?.to_owned();
+    let sources = newest_source()?;
+    let is_current = |name| modified_at(&dir.join(name)).is_ok_and(|built_at| built_at > sources);
+    if !["dosp-server", "dosp-agent"].into_iter().all(is_current) {
+        build(&dir)?;
+    }
+    Ok(dir)
+}
+
+fn build(dir: &Path) -> Result<()> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--workspace", "--bins", "--target-dir"]);
+    cargo.arg(dir.parent().context("the target folder")?).current_dir(workspace());
+    if dir.file_name() == Some(OsStr::new("release")) {
+        cargo.arg("--release");
+    }
+    if !cargo.status().context("run cargo build")?.success() {
+        bail!("the binaries under test do not build");
+    }
+    Ok(())
+}
+
+/// The root of the repository.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
+}
+
+fn newest_source() -> Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    let mut dirs: Vec<PathBuf> =
+        ["proto/src", "server/src", "agent/src"].map(|dir| workspace().join(dir)).to_vec();
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).with_context(|| format!("list {dir:?}"))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                newest = newest.max(modified_at(&path)?);
+            }
+        }
+    }
+    Ok(newest)
+}
+
+fn modified_at(path: &Path) -> Result<SystemTime> {
+    fs::metadata(path).and_then(|it| it.modified()).with_context(|| format!("look at {path:?}"))
+}
+
+fn empty_config(net: &Net) -> Result<String> {
+    empty_file(net.dir(), "server.toml")
+}
+
+/// Tests must not read what is in `/etc/dosp`.
+fn empty_file(dir: &Path, name: &str) -> Result<String> {
+    let path = dir.join(name);
+    fs::write(&path, "").with_context(|| format!("write {path:?}"))?;
+    Ok(path.display().to_string())
+}
