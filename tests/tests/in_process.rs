@@ -1,6 +1,8 @@
 //! Hub and agents in one process, over loopback, with a TUN in memory. Nothing here waits for time
 //! to pass: every wait is for something to happen.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails is to panic")]
+
 use std::net::SocketAddr;
 
 use dosp_agent::engine::{EngineConfig, MessageFailure};
