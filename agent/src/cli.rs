@@ -54,7 +54,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// The hub: HOST, HOST:PORT or [IPV6]:PORT; port 7744 unless told
+    #[arg(help = "The hub: HOST, HOST:PORT or [IPV6]:PORT; port 7744 unless told")]
     hub: Option<String>,
     /// The vIP to have
     #[arg(long, value_name = "IP")]
