@@ -15,7 +15,7 @@ fn a_message_goes_through_two_running_agents() -> Result<()> {
     let (a, b) = overlay.pair();
     let listen = b.host().spawn_agent(&["listen", "-n", "1", "--json"])?;
 
-    let message = json(&sent_until_heard(a.host(), &["send", &b.vip, "good morning"], listen)?)?;
+    let message = json(&sent_and_heard(a.host(), &["send", &b.vip, "good morning"], listen)?)?;
 
     ensure!(message["schema"] == "dosp.message/1", "{message}");
     ensure!(message["from"] == "7.10.0.2" && message["sealed"] == true, "{message}");
@@ -32,7 +32,7 @@ fn send_and_listen_work_by_themselves_without_an_agent() -> Result<()> {
     let (listen, vip) = listen_alone(&net, &hub, &["-n", "1", "--json"])?;
 
     let send = ["send", &vip, "hello", "--hub", "198.18.0.1"];
-    let message = json(&sent_until_heard(&net.hosts[0], &send, listen)?)?;
+    let message = json(&sent_and_heard(&net.hosts[0], &send, listen)?)?;
 
     ensure!(message["text"] == "hello" && message["sealed"] == true, "{message}");
     Ok(())
@@ -46,7 +46,7 @@ fn a_plain_message_is_shown_as_not_sealed() -> Result<()> {
     let (listen, vip) = listen_alone(&net, &hub, &["-n", "1", "--json"])?;
 
     let send = ["send", &vip, "hello", "--plain", "--hub", "198.18.0.1"];
-    let message = json(&sent_until_heard(&net.hosts[0], &send, listen)?)?;
+    let message = json(&sent_and_heard(&net.hosts[0], &send, listen)?)?;
 
     ensure!(message["text"] == "hello" && message["sealed"] == false, "{message}");
     Ok(())
@@ -81,7 +81,7 @@ fn a_file_of_any_bytes_arrives_as_it_was() -> Result<()> {
         b.ns().spawn_sh(&format!("exec {agent} listen -n 1 --raw >{}", received.display()))?;
 
     let file = file.display().to_string();
-    sent_until_heard(a.host(), &["send", &b.vip, "--file", &file], listen)?;
+    sent_and_heard(a.host(), &["send", &b.vip, "--file", &file], listen)?;
 
     ensure!(fs::read(&received)? == bytes, "got {:?}", fs::read(&received)?);
     Ok(())
@@ -98,7 +98,7 @@ fn bytes_that_are_not_text_are_null_in_json() -> Result<()> {
 
     let file = file.display().to_string();
     let send = ["send", &b.vip, "--file", &file];
-    let message = json(&sent_until_heard(a.host(), &send, listen)?)?;
+    let message = json(&sent_and_heard(a.host(), &send, listen)?)?;
 
     ensure!(message["text"].is_null() && message["data"] == "//4A", "{message}");
     Ok(())
@@ -109,15 +109,13 @@ fn a_dash_sends_what_is_on_stdin() -> Result<()> {
     needs_root!();
     let overlay = Overlay::start(2)?;
     let (a, b) = overlay.pair();
-    let mut listen = b.host().spawn_agent(&["listen", "-n", "1", "--json"])?;
+    let listen = b.host().spawn_agent(&["listen", "-n", "1", "--json"])?;
     let agent = a.host().agent_command()?.join(" ");
 
-    wait_until("the message is heard", Duration::from_secs(20), || {
-        a.ns().sh(&format!("printf 'from a pipe' | {agent} send {} -", b.vip))?.ok()?;
-        Ok(!listen.is_running()?)
-    })?;
+    wait_until_listening(&listen)?;
+    a.ns().sh(&format!("printf 'from a pipe' | {agent} send {} -", b.vip))?.ok()?;
 
-    let message = json(&listen.output(Duration::from_secs(5))?.ok()?)?;
+    let message = json(&listen.output(Duration::from_secs(20))?.ok()?)?;
     ensure!(message["text"] == "from a pipe", "{message}");
     Ok(())
 }
@@ -130,7 +128,7 @@ fn listen_from_one_peer_ignores_the_others() -> Result<()> {
     let listen = b.host().spawn_agent(&["listen", "-n", "1", "--json", "--from", &c.vip])?;
     a.host().agent(&["send", &b.vip, "not for your ears"])?.ok()?;
 
-    let message = json(&sent_until_heard(c.host(), &["send", &b.vip, "from c"], listen)?)?;
+    let message = json(&sent_and_heard(c.host(), &["send", &b.vip, "from c"], listen)?)?;
 
     ensure!(message["text"] == "from c" && message["from"] == "7.10.0.4", "{message}");
     Ok(())
@@ -163,14 +161,18 @@ fn an_interrupted_listen_exits_with_130() -> Result<()> {
     Ok(())
 }
 
-/// Repeats a `send` until the `listen -n 1` has heard it and ended: what was sent before it was
-/// ready is lost, by design.
-fn sent_until_heard(from: &Host, send: &[&str], mut listen: Process) -> Result<Output> {
-    wait_until("the message is heard", Duration::from_secs(20), || {
-        from.agent(send)?.ok()?;
-        Ok(!listen.is_running()?)
-    })?;
-    listen.output(Duration::from_secs(5))?.ok()
+/// Sends once the `listen -n 1` is ready, and gives back what it heard.
+fn sent_and_heard(from: &Host, send: &[&str], listen: Process) -> Result<Output> {
+    wait_until_listening(&listen)?;
+    from.agent(send)?.ok()?;
+    listen.output(Duration::from_secs(20))?.ok()
+}
+
+/// What is sent before it listens is not heard.
+fn wait_until_listening(listen: &Process) -> Result<()> {
+    wait_until("listen listens", Duration::from_secs(10), || {
+        Ok(listen.stderr()?.contains("listening"))
+    })
 }
 
 /// A `listen --hub` on host 1, once it has joined, and its vIP as the hub's log has it.

@@ -11,11 +11,6 @@ use crate::failure::{Exit, Failure};
 /// Prints messages until there were enough of them, or for ever.
 pub(crate) async fn run(args: &Listen, settings: &Settings) -> Result<(), Failure> {
     let agent = Agent::find(&args.own, settings).await?;
-    if let Agent::Own { handle, .. } = &agent
-        && let Some(overlay) = handle.up().await
-    {
-        tracing::warn!("listening as {}", overlay.vip);
-    }
     let listened = tokio::select! {
         listened = listen(&agent, args) => listened,
         interrupted = tokio::signal::ctrl_c() => {
@@ -42,6 +37,14 @@ async fn listen(
         Err(failure) => return Ok(Err(failure)),
     };
     let mut messages = client.listen().await?;
+    // Said only now: what comes from here on is not missed.
+    match agent {
+        Agent::Own { handle, .. } => {
+            let vip = handle.up().await.map(|overlay| overlay.vip.to_string());
+            tracing::warn!("listening as {}", vip.unwrap_or_default());
+        }
+        Agent::Running(_) => tracing::warn!("listening"),
+    }
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
         let message = messages.next().await?;
