@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails is to panic")]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use dosp_agent::engine::{EngineConfig, MessageFailure};
 use dosp_agent::host::NoHost;
@@ -39,7 +40,15 @@ impl Hub {
 
     async fn stop(self) {
         self.stop.cancel();
-        self.task.await.unwrap();
+        soon("the hub stops", self.task).await.unwrap();
+    }
+}
+
+/// Everything here happens within moments; a test that waits longer has failed.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(30), future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited in vain: {what}"),
     }
 }
 
@@ -77,7 +86,7 @@ impl Agent {
         let (node, handle) = Node::new(node_config(hub, vip), Some(tun_end), NoHost);
         let stop = CancellationToken::new();
         let task = tokio::spawn(node.run(stop.clone()));
-        let overlay = handle.up().await.expect("the node is up");
+        let overlay = soon("the node is up", handle.up()).await.expect("a node that runs");
         Self { vip: overlay.vip, tun, handle, stop, task }
     }
 
@@ -114,7 +123,7 @@ async fn packets_pass_between_three_agents_all_ways() {
             for to in agents.iter().filter(|to| to.vip != from.vip) {
                 let content = vec![round; 20 * usize::from(round) + 1];
                 from.send(to.vip, &content);
-                assert_eq!(to.tun.recv().await, udp(from.vip, to.vip, &content));
+                assert_eq!(soon("a packet", to.tun.recv()).await, udp(from.vip, to.vip, &content));
             }
         }
     }
@@ -132,8 +141,8 @@ async fn many_packets_arrive_in_order_while_both_sides_send() {
         let content = [number.to_be_bytes().as_slice(), &[7; 1000]].concat();
         a.send(b.vip, &content);
         b.send(a.vip, &content);
-        assert_eq!(b.tun.recv().await, udp(a.vip, b.vip, &content));
-        assert_eq!(a.tun.recv().await, udp(b.vip, a.vip, &content));
+        assert_eq!(soon("a packet", b.tun.recv()).await, udp(a.vip, b.vip, &content));
+        assert_eq!(soon("a packet", a.tun.recv()).await, udp(b.vip, a.vip, &content));
     }
 }
 
@@ -147,7 +156,10 @@ async fn raw_messages_arrive_sealed_or_plain_and_missing_peers_are_said() {
     let large = vec![7; 1_000_000];
     a.handle.send(Destination::Peer(b.vip), large.clone()).await.unwrap();
     for (sealed, data) in [(false, b"plain".to_vec()), (true, b"sealed".to_vec()), (true, large)] {
-        assert_eq!(messages.recv().await, Some(Message { from: Some(a.vip), sealed, data }));
+        assert_eq!(
+            soon("a message", messages.recv()).await,
+            Some(Message { from: Some(a.vip), sealed, data })
+        );
     }
     a.handle.send(Destination::Hub, b"to the hub".to_vec()).await.unwrap();
     let nobody = "7.10.0.77".parse().unwrap();
@@ -158,11 +170,37 @@ async fn raw_messages_arrive_sealed_or_plain_and_missing_peers_are_said() {
 }
 
 #[tokio::test]
+async fn burst_of_messages_is_heard_to_the_last_one() {
+    let hub = Hub::start("127.0.0.1:0", "7.10.0.{x}");
+    let (a, b) = (Agent::up(hub.addr, None).await, Agent::up(hub.addr, None).await);
+    let mut messages = b.handle.listen().await.unwrap();
+    let mut sends = tokio::task::JoinSet::new();
+    for number in 0..5000u32 {
+        let (handle, to) = (a.handle.clone(), Destination::Peer(b.vip));
+        sends.spawn(async move { handle.send(to, number.to_be_bytes().to_vec()).await });
+    }
+    for sent in sends.join_all().await {
+        sent.unwrap();
+    }
+    let mut heard = Vec::new();
+    for _ in 0..5000 {
+        heard.push(soon("a message", messages.recv()).await.unwrap().data);
+    }
+    heard.sort();
+    assert!(
+        heard.iter().eq((0..5000u32)
+            .map(|number| number.to_be_bytes().to_vec())
+            .collect::<Vec<_>>()
+            .iter())
+    );
+}
+
+#[tokio::test]
 async fn packet_to_an_offline_peer_comes_back_as_host_unreachable() {
     let hub = Hub::start("127.0.0.1:0", "7.10.0.{x}");
     let a = Agent::up(hub.addr, None).await;
     a.send("7.10.0.77".parse().unwrap(), b"anybody there?");
-    let answer = a.tun.recv().await;
+    let answer = soon("a packet", a.tun.recv()).await;
     let header = Ipv4HeaderSlice::from_slice(&answer).unwrap();
     assert_eq!((header.source(), header.destination()), ([7, 10, 0, 1], a.vip.octets()));
     let icmp = Icmpv4Slice::from_slice(&answer[header.slice().len()..]).unwrap();
@@ -174,22 +212,26 @@ async fn restarted_hub_gets_its_agents_back_under_their_vips() {
     let hub = Hub::start("127.0.0.1:0", "7.10.0.{x}");
     let (a, b) = (Agent::up(hub.addr, None).await, Agent::up(hub.addr, None).await);
     a.send(b.vip, b"before");
-    b.tun.recv().await;
+    soon("a packet", b.tun.recv()).await;
+    // A peer that was heard of lately is waited for, whatever the hub says of it.
+    b.send(a.vip, b"before");
+    soon("a packet", a.tun.recv()).await;
 
     let addr = hub.addr.to_string();
     hub.stop().await;
     for agent in [&a, &b] {
-        agent.handle.wait_for(|state| !matches!(state, LinkState::Up(_))).await.unwrap();
+        let lost = agent.handle.wait_for(|state| !matches!(state, LinkState::Up(_)));
+        soon("the link is lost", lost).await.unwrap();
     }
     // Nobody is there to take it: it waits, and goes out when both are back.
     a.send(b.vip, b"meanwhile");
     let hub = Hub::start(&addr, "7.10.0.{x}");
     for agent in [&a, &b] {
-        assert_eq!(agent.handle.up().await.unwrap().vip, agent.vip);
+        assert_eq!(soon("the link is back", agent.handle.up()).await.unwrap().vip, agent.vip);
     }
-    assert_eq!(b.tun.recv().await, udp(a.vip, b.vip, b"meanwhile"));
+    assert_eq!(soon("a packet", b.tun.recv()).await, udp(a.vip, b.vip, b"meanwhile"));
     b.send(a.vip, b"after");
-    assert_eq!(a.tun.recv().await, udp(b.vip, a.vip, b"after"));
+    assert_eq!(soon("a packet", a.tun.recv()).await, udp(b.vip, a.vip, b"after"));
     assert_eq!(a.handle.report().await.unwrap().num_link_losses, 1);
     hub.stop().await;
 }

@@ -1,5 +1,7 @@
 //! What the rest of the process may ask of a running node.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dosp_proto::vip::Vip;
@@ -9,6 +11,10 @@ use crate::engine::{Drops, MessageFailure, Overlay, PeerReport, SendError};
 
 /// So many commands wait before their senders do.
 const MAX_WAITING: usize = 64;
+/// So many bytes wait for one listener before it is cut off.
+const MAX_UNHEARD_LEN: usize = 16 * 1024 * 1024;
+/// What a waiting message costs beside its content, in bytes, roughly.
+const MESSAGE_COST: usize = 64;
 
 /// Where a raw message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +89,46 @@ pub struct NodeReport {
 pub(super) enum Command {
     Report(oneshot::Sender<NodeReport>),
     Send(Destination, Vec<u8>, oneshot::Sender<Result<(), SendFailure>>),
-    Listen(mpsc::Sender<Message>),
+    Listen(Listener),
+}
+
+/// The node's end of a [`MessageStream`].
+#[derive(Debug)]
+pub(super) struct Listener {
+    messages: mpsc::UnboundedSender<Message>,
+    unheard_len: Arc<AtomicUsize>,
+}
+
+impl Listener {
+    fn new() -> (Self, MessageStream) {
+        let (messages, received) = mpsc::unbounded_channel();
+        let unheard_len = Arc::new(AtomicUsize::new(0));
+        let stream = MessageStream { messages: received, unheard_len: Arc::clone(&unheard_len) };
+        (Self { messages, unheard_len }, stream)
+    }
+
+    /// Gives it a message; `false` where it has left, or does not keep up.
+    pub(super) fn hears(&self, message: &Message) -> bool {
+        let cost = message.data.len() + MESSAGE_COST;
+        let before = self.unheard_len.fetch_add(cost, Ordering::Relaxed);
+        before < MAX_UNHEARD_LEN && self.messages.send(message.clone()).is_ok()
+    }
+}
+
+/// Raw messages, in the order in which they came.
+#[derive(Debug)]
+pub struct MessageStream {
+    messages: mpsc::UnboundedReceiver<Message>,
+    unheard_len: Arc<AtomicUsize>,
+}
+
+impl MessageStream {
+    /// The next one; `None` where the node has ended, or cut us off.
+    pub async fn recv(&mut self) -> Option<Message> {
+        let message = self.messages.recv().await?;
+        self.unheard_len.fetch_sub(message.data.len() + MESSAGE_COST, Ordering::Relaxed);
+        Some(message)
+    }
 }
 
 /// The way to a running node; cheap to clone.
@@ -121,11 +166,11 @@ impl NodeHandle {
         answer.await.unwrap_or(Err(SendFailure::Stopped))
     }
 
-    /// Every raw message from now on. Whoever leaves more than 1,024 of them unread is cut off:
-    /// the stream ends.
-    pub async fn listen(&self) -> Option<mpsc::Receiver<Message>> {
-        let (messages, stream) = mpsc::channel(1024);
-        self.commands.send(Command::Listen(messages)).await.ok()?;
+    /// Every raw message from now on. Whoever leaves 16 MiB of them unread is cut off: the stream
+    /// ends.
+    pub async fn listen(&self) -> Option<MessageStream> {
+        let (listener, stream) = Listener::new();
+        self.commands.send(Command::Listen(listener)).await.ok()?;
         Some(stream)
     }
 

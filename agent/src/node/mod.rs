@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::command::{Destination, LinkState, Message, NodeHandle, NodeReport, SendFailure};
 pub use self::connection::LinkError;
 
-use self::command::Command;
+use self::command::{Command, Listener};
 use self::connection::Connection;
 use crate::engine::{Engine, EngineConfig, Event, Overlay, Ticket};
 use crate::host::Host;
@@ -105,7 +105,7 @@ pub struct Node<T, H> {
     rng: StdRng,
     commands: mpsc::Receiver<Command>,
     state: watch::Sender<LinkState>,
-    listeners: Vec<mpsc::Sender<Message>>,
+    listeners: Vec<Listener>,
     sends: HashMap<Ticket, oneshot::Sender<Result<(), SendFailure>>>,
     next_ticket: Ticket,
     /// Where one packet is read to.
@@ -283,7 +283,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 // Who asked may have gone meanwhile; here and below.
                 reply.send(self.report()).ok();
             }
-            Command::Listen(messages) => self.listeners.push(messages),
+            Command::Listen(listener) => self.listeners.push(listener),
             Command::Send(to, data, reply) => {
                 let ticket = self.next_ticket;
                 self.next_ticket += 1;

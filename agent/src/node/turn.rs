@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use dosp_proto::frame::FrameType;
 
+use super::command::Listener;
 use super::connection::{Connection, LinkError};
 use super::{Link, LinkEnd, MAX_READS, Message, Node, dialling, now};
 use crate::engine::{DropReason, Engine, Inbound};
@@ -12,7 +13,6 @@ use crate::host::Host;
 use crate::link::Joined;
 use crate::tun::TunDevice;
 use rand::rngs::StdRng;
-use tokio::sync::mpsc;
 
 /// The longest text of a hub that is shown.
 const MAX_WORDS: usize = 200;
@@ -70,7 +70,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
 struct Delivery<'n, T> {
     engine: &'n mut Engine,
     tun: Option<&'n T>,
-    listeners: &'n mut Vec<mpsc::Sender<Message>>,
+    listeners: &'n mut Vec<Listener>,
     rng: &'n mut StdRng,
 }
 
@@ -122,7 +122,7 @@ impl<T: TunDevice> Delivery<'_, T> {
         if self.listeners.is_empty() {
             tracing::info!(from = ?message.from, len = message.data.len(), "a message, and nobody listens");
         }
-        self.listeners.retain(|listener| listener.try_send(message.clone()).is_ok());
+        self.listeners.retain(|listener| listener.hears(message));
     }
 
     /// Hands the engine's own packets to the local host.
