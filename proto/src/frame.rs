@@ -62,6 +62,22 @@ impl FrameType {
     pub const HSK: Self = Self(0x14);
     /// Tunnel handshake; only ever the first byte of S2C DATA.
     pub const HC2C: Self = Self(0x15);
+    /// A broadcast that an administrator asks for, and its confirmation.
+    pub const BCST: Self = Self(0x16);
+    /// An administrator's token, and what the hub thinks of it.
+    pub const AUTH: Self = Self(0x17);
+    /// An administrator's command, and its outcome.
+    pub const ADMIN: Self = Self(0x18);
+    /// A hash by which a client makes itself known; never answered.
+    pub const CLIENT_INFO: Self = Self(0x19);
+    /// Several frames in one.
+    pub const MPAK: Self = Self(0x1A);
+
+    /// Whether only 0.2.x knows it: a hub sends such a type only to a client that has sent one.
+    #[must_use]
+    pub const fn is_of_0_2(self) -> bool {
+        matches!(self.0, 0x16..=0x1A)
+    }
 }
 
 impl fmt::Debug for FrameType {
@@ -81,6 +97,11 @@ impl fmt::Debug for FrameType {
             Self::AIP => "AIP",
             Self::HSK => "HSK",
             Self::HC2C => "HC2C",
+            Self::BCST => "BCST",
+            Self::AUTH => "AUTH",
+            Self::ADMIN => "ADMIN",
+            Self::CLIENT_INFO => "CLIENT_INFO",
+            Self::MPAK => "MPAK",
             Self(other) => return write!(f, "0x{other:02X}"),
         };
         f.write_str(name)
@@ -121,6 +142,11 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
+    /// The frame that `bytes` are, header included.
+    pub(crate) fn whole(bytes: &'a mut [u8]) -> Self {
+        Self { bytes }
+    }
+
     /// TYPE.
     #[must_use]
     pub fn frame_type(&self) -> FrameType {
@@ -136,7 +162,13 @@ impl<'a> Frame<'a> {
     /// The body, for as long as the decoder's buffer lives.
     #[must_use]
     pub fn into_body(self) -> &'a [u8] {
-        self.bytes.get(HEADER_LEN..).unwrap_or_default()
+        self.into_body_mut()
+    }
+
+    /// The body, to be changed in place.
+    #[must_use]
+    pub fn into_body_mut(self) -> &'a mut [u8] {
+        self.bytes.get_mut(HEADER_LEN..).unwrap_or_default()
     }
 
     /// The view of a body that has addresses.
@@ -327,17 +359,32 @@ pub fn encode_s2c<E>(
     src: Vip,
     write_data: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
 ) -> Result<(), E> {
+    encode_with(out, FrameType::S2C, |out| {
+        out.extend_from_slice(&dst.octets());
+        out.extend_from_slice(&src.octets());
+        write_data(out)
+    })
+}
+
+/// Appends a frame whose body is what `write_body` appends. Where that fails, `out` is as it was
+/// before.
+///
+/// # Errors
+/// What `write_body` returns.
+pub fn encode_with<E>(
+    out: &mut Vec<u8>,
+    frame_type: FrameType,
+    write_body: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
     let start = out.len();
-    out.extend_from_slice(&header(FrameType::S2C, 0));
-    out.extend_from_slice(&dst.octets());
-    out.extend_from_slice(&src.octets());
-    if let Err(error) = write_data(out) {
+    out.extend_from_slice(&header(frame_type, 0));
+    if let Err(error) = write_body(out) {
         out.truncate(start);
         return Err(error);
     }
     let body_len = out.len() - start - HEADER_LEN;
     if let Some(field) = out.get_mut(start..start + HEADER_LEN) {
-        field.copy_from_slice(&header(FrameType::S2C, body_len));
+        field.copy_from_slice(&header(frame_type, body_len));
     }
     Ok(())
 }
