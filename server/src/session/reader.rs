@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use dosp_proto::frame::{FrameDecoder, FrameType, S2c};
 use dosp_proto::limit::TokenBucket;
+use dosp_proto::mpak::{MpakError, SubFrames};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::task::{coop, yield_now};
@@ -113,17 +114,38 @@ impl Reader {
     async fn handle_frames(&mut self, decoder: &mut FrameDecoder) -> Result<(), End> {
         while let Some(frame) = decoder.next_frame()? {
             self.num_uncounted += 1;
-            if frame.frame_type() != FrameType::S2C {
-                self.handle_control(frame.frame_type(), frame.body()).await?;
-                continue;
-            }
-            let mut s2c = frame.into_s2c()?;
-            s2c.stamp_src(self.seat.vip);
-            if let Err(not_forwarded) = self.try_forward(&s2c) {
-                self.forward_slowly(&s2c, not_forwarded).await?;
+            match frame.frame_type() {
+                FrameType::S2C => self.handle_s2c(frame.into_s2c()?).await?,
+                FrameType::MPAK => self.handle_mpak(frame.into_body_mut()).await?,
+                other => self.handle_control(other, frame.body()).await?,
             }
         }
         Ok(())
+    }
+
+    /// Every frame in it as if it had been sent alone. What is no frame is passed over.
+    async fn handle_mpak(&mut self, body: &mut [u8]) -> Result<(), End> {
+        let mut frames = SubFrames::new(body);
+        loop {
+            match frames.next_frame() {
+                Ok(None) => return Ok(()),
+                Ok(Some(frame)) if frame.frame_type() == FrameType::S2C => {
+                    self.handle_s2c(frame.into_s2c()?).await?;
+                }
+                Ok(Some(frame)) => self.handle_control(frame.frame_type(), frame.body()).await?,
+                // Refused like any other type that is not known there.
+                Err(MpakError::Nested) => self.handle_control(FrameType::MPAK, &[]).await?,
+                Err(reason) => debug!(parent: &self.span, %reason, "part of an MPAK dropped"),
+            }
+        }
+    }
+
+    async fn handle_s2c(&mut self, mut s2c: S2c<'_>) -> Result<(), End> {
+        s2c.stamp_src(self.seat.vip);
+        match self.try_forward(&s2c) {
+            Ok(()) => Ok(()),
+            Err(not_forwarded) => self.forward_slowly(&s2c, not_forwarded).await,
+        }
     }
 
     /// The way of nearly every frame: a known route, and room in the queue.

@@ -5,6 +5,7 @@
 mod client;
 mod control;
 mod joining;
+mod mpak;
 mod pressure;
 mod routing;
 mod stopping;
