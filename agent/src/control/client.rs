@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::wire::{FailureKind, Message, Reply, Request, Status, Target};
+use super::wire::{Answer, Clients, FailureKind, Info, Message, Reply, Request, Status, Target};
 
 /// Why an agent did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +102,39 @@ impl Client {
         let data = super::wire::Bytes(data);
         match self.ask(&Request::Send { to, data }).await? {
             Reply::Sent => Ok(()),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// Who is at the hub.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn clients(mut self) -> Result<Clients, ControlError> {
+        match self.ask(&Request::Clients).await? {
+            Reply::Clients(clients) => Ok(clients),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// What the hub's function `name` returns.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn call(mut self, name: String) -> Result<Answer, ControlError> {
+        match self.ask(&Request::Call { name }).await? {
+            Reply::Answer(answer) => Ok(answer),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// What the hub knows of this agent.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn info(mut self) -> Result<Info, ControlError> {
+        match self.ask(&Request::Info).await? {
+            Reply::Info(info) => Ok(info),
             _ => Err(ControlError::Unexpected),
         }
     }

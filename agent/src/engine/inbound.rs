@@ -4,19 +4,21 @@ use std::time::{Duration, Instant};
 
 use dosp_proto::Now;
 use dosp_proto::frame::{Frame, FrameType, S2c};
-use dosp_proto::message::ErrorReport;
+use dosp_proto::message::{ErrorReport, HskFlag};
 use dosp_proto::packet::Ipv4Packet;
 use dosp_proto::tunnel::v1::{OVERHEAD_LEN, Received};
 use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 
 use super::peer::Peer;
-use super::{DropReason, Engine, Event, HubPing, MessageFailure, Overlay, icmp};
+use super::{DropReason, Engine, Event, HubPing, MessageFailure, Overlay, icmp, requests};
 
 /// Raised shields let a peer in for so long after this host last sent it something.
 const SHIELDS_DOWN: Duration = Duration::from_secs(5 * 60);
 /// A peer's or a hub's own words are cut to so many characters.
 const MAX_WORDS: usize = 200;
+/// What published hubs up to 0.1.3 answer to PING, as ERR: they do not know it.
+const PONG_OF_0_1: &[u8] = &[0; 9];
 
 /// What a frame brought.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,7 +65,11 @@ impl Engine {
             FrameType::MSG => return Inbound::Broadcast(frame.into_body()),
             FrameType::PING => self.handle_pong(now.instant),
             FrameType::ERR => self.handle_error(frame.body(), now.instant),
-            _ => self.drops.add(DropReason::UnexpectedFrame),
+            other => {
+                if !self.handle_answer(other, frame.body()) {
+                    self.drops.add(DropReason::UnexpectedFrame);
+                }
+            }
         }
         Inbound::Nothing
     }
@@ -141,6 +147,9 @@ impl Engine {
     }
 
     fn handle_error(&mut self, body: &[u8], now: Instant) {
+        if body == PONG_OF_0_1 && self.hub.flag != HskFlag::Space {
+            return self.handle_pong(now);
+        }
         match ErrorReport::decode(body) {
             ErrorReport::Undeliverable { dst, .. } => {
                 let is_lost =
@@ -155,11 +164,11 @@ impl Engine {
                 }
                 self.give_back(dst, &MessageFailure::Offline, now);
             }
-            ErrorReport::Code(code, detail) => {
-                let text = format!("code 0x{:02x}, {} bytes of detail", code.0, detail.len());
-                self.events.push_back(Event::HubError(text));
+            report => {
+                if !self.handle_refused_request(report) {
+                    self.events.push_back(Event::HubError(requests::describe(report)));
+                }
             }
-            ErrorReport::Text(text) => self.events.push_back(Event::HubError(words(text))),
         }
     }
 }
@@ -191,6 +200,6 @@ fn looks_sealed(data: &[u8]) -> bool {
 }
 
 /// Somebody else's text, safe to print and bounded.
-fn words(text: &str) -> String {
+pub(super) fn words(text: &str) -> String {
     text.chars().take(MAX_WORDS).flat_map(char::escape_debug).collect()
 }

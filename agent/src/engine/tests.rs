@@ -9,6 +9,7 @@ mod net;
 mod outbound;
 mod random;
 mod reach;
+mod requests;
 
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::packet::Ipv4Packet;

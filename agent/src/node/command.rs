@@ -5,7 +5,9 @@ use std::time::Duration;
 use dosp_proto::vip::Vip;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::{Drops, MessageFailure, Overlay, PeerReport, SendError};
+use crate::engine::{
+    Drops, HubAnswer, HubRequest, MessageFailure, Overlay, PeerReport, RequestError, SendError,
+};
 
 /// So many commands wait before their senders do.
 const MAX_WAITING: usize = 64;
@@ -84,6 +86,7 @@ pub(super) enum Command {
     Report(oneshot::Sender<NodeReport>),
     Send(Destination, Vec<u8>, oneshot::Sender<Result<(), SendFailure>>),
     Listen(mpsc::Sender<Message>),
+    Ask(HubRequest, oneshot::Sender<Result<HubAnswer, RequestError>>),
 }
 
 /// The way to a running node; cheap to clone.
@@ -119,6 +122,16 @@ impl NodeHandle {
             return Err(SendFailure::Stopped);
         }
         answer.await.unwrap_or(Err(SendFailure::Stopped))
+    }
+
+    /// Asks the hub; `None` where the node ends first.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn ask(&self, request: HubRequest) -> Option<Result<HubAnswer, RequestError>> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Ask(request, reply)).await.ok()?;
+        answer.await.ok()
     }
 
     /// Every raw message from now on. Whoever leaves more than 1,024 of them unread is cut off:
