@@ -145,8 +145,12 @@ impl From<ControlError> for Failure {
                 FailureKind::Failed => (Exit::Failed, None),
             },
         };
+        let said = match &error {
+            ControlError::Failed { hint, .. } => hint.clone(),
+            _ => None,
+        };
         let failure = Self::new(exit, error);
-        match hint {
+        match said.or(hint.map(str::to_owned)) {
             Some(hint) => failure.hint(hint),
             None => failure,
         }

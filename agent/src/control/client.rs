@@ -44,6 +44,8 @@ pub enum ControlError {
         kind: FailureKind,
         /// Why, in words.
         why: String,
+        /// What to do, where there is more to say than the kind says.
+        hint: Option<String>,
     },
 }
 
@@ -180,7 +182,7 @@ impl Client {
             return Err(ControlError::Ended);
         }
         match serde_json::from_slice(&line)? {
-            Reply::Failed { kind, why } => Err(ControlError::Failed { kind, why }),
+            Reply::Failed { kind, why, hint } => Err(ControlError::Failed { kind, why, hint }),
             reply => Ok(reply),
         }
     }

@@ -129,7 +129,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite>(
             Err(error) => {
                 let why = format!("the request cannot be read: {error}");
                 let kind = super::wire::FailureKind::Usage;
-                write(&mut writer, &Reply::Failed { kind, why }).await
+                write(&mut writer, &Reply::Failed { kind, why, hint: None }).await
             }
         }
     };

@@ -71,6 +71,9 @@ pub enum Reply {
         kind: FailureKind,
         /// Why, in words.
         why: String,
+        /// What to do, where there is more to say than the kind says.
+        #[serde(default)]
+        hint: Option<String>,
     },
 }
 
@@ -212,7 +215,7 @@ impl From<RequestError> for Reply {
             | RequestError::Refused(_)
             | RequestError::Malformed(_) => FailureKind::Failed,
         };
-        Self::Failed { kind, why: error.to_string() }
+        Self::Failed { kind, why: error.to_string(), hint: None }
     }
 }
 
@@ -298,7 +301,7 @@ pub struct Peer {
     pub tx_bytes: u64,
     /// Bytes that wait to be sealed for it.
     pub queued_bytes: u64,
-    /// Its last refusal, in its own words.
+    /// Why it takes no tunnel, while that is so.
     pub refusal: Option<String>,
 }
 
@@ -362,7 +365,7 @@ impl From<PeerReport> for Peer {
             tx_frames: report.tx_frames,
             tx_bytes: report.tx_bytes,
             queued_bytes: report.queued_len as u64,
-            refusal: report.refusal,
+            refusal: report.refusal.map(|refusal| refusal.to_string()),
         }
     }
 }
@@ -378,7 +381,8 @@ impl From<SendFailure> for Reply {
             SendFailure::Failed(Message::Refused(_)) => FailureKind::Refused,
             SendFailure::NotTaken(SendError::Busy(_)) | SendFailure::Stopped => FailureKind::Failed,
         };
-        Self::Failed { kind, why: failure.to_string() }
+        let hint = failure.hint().map(str::to_owned);
+        Self::Failed { kind, why: failure.to_string(), hint }
     }
 }
 

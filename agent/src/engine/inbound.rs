@@ -6,11 +6,12 @@ use dosp_proto::Now;
 use dosp_proto::frame::{Frame, FrameType, S2c};
 use dosp_proto::message::{ErrorReport, HskFlag};
 use dosp_proto::packet::Ipv4Packet;
-use dosp_proto::tunnel::v1::{OVERHEAD_LEN, Received};
+use dosp_proto::tunnel::v1::{OVERHEAD_LEN, ReceiveError, Received};
 use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 
 use super::peer::Peer;
+use super::refusal::{self, Refusal};
 use super::{DropReason, Engine, Event, HubPing, MessageFailure, Overlay, icmp, requests};
 
 /// Raised shields let a peer in for so long after this host last sent it something.
@@ -93,8 +94,15 @@ impl Engine {
         peer.traffic.rx_frames += 1;
         peer.traffic.rx_bytes += data.len() as u64;
 
+        if data == refusal::NOT_SUPPORTED && peer.tunnel.opening_since().is_some() {
+            self.handle_refusal(from, Refusal::LegacyOnly, now.instant);
+            return Ok(Inbound::Nothing);
+        }
         let received = peer.tunnel.handle_data(data, now, rng);
         let opened = peer.tunnel.is_open() && !was_open;
+        if opened {
+            peer.refusal = None;
+        }
         let outcome = match received {
             Ok(Received::Message(message)) => {
                 deliver(peer, message, from, overlay, config, now.instant)
@@ -106,11 +114,16 @@ impl Engine {
                 Ok(Inbound::Message { from, sealed: false, data })
             }
             Ok(Received::Refused(reason)) => {
-                self.handle_refusal(from, reason, now.instant);
+                self.handle_refusal(from, Refusal::of_words(reason), now.instant);
                 Ok(Inbound::Nothing)
             }
             Ok(Received::Empty | Received::Handshake) => Ok(Inbound::Nothing),
-            Err(error) => Err(DropReason::from(error)),
+            Err(error) => {
+                if error == ReceiveError::Legacy {
+                    self.handle_refusal(from, Refusal::LegacyOnly, now.instant);
+                }
+                Err(DropReason::from(error))
+            }
         };
         if opened {
             self.events.push_back(Event::TunnelOpen(from));
@@ -120,15 +133,14 @@ impl Engine {
         outcome
     }
 
-    fn handle_refusal(&mut self, from: Vip, reason: &str, now: Instant) {
-        let reason = words(reason);
+    fn handle_refusal(&mut self, from: Vip, refusal: Refusal, now: Instant) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         // Said once, however often it comes.
-        if peer.refusal.as_ref() != Some(&reason) {
-            peer.refusal = Some(reason.clone());
-            self.events.push_back(Event::Refused(from, reason.clone()));
+        if peer.refusal.as_ref() != Some(&refusal) {
+            peer.refusal = Some(refusal.clone());
+            self.events.push_back(Event::Refused(from, refusal.clone()));
         }
-        self.give_back(from, &MessageFailure::Refused(reason), now);
+        self.give_back(from, &MessageFailure::Refused(refusal), now);
     }
 
     /// The hub answers PINGs in their order, behind whatever it had to say before.

@@ -14,6 +14,7 @@ mod icmp;
 mod inbound;
 mod outbound;
 mod peer;
+mod refusal;
 mod report;
 mod requests;
 
@@ -31,6 +32,7 @@ use rand::CryptoRng;
 pub use self::drops::{DropReason, Drops};
 pub use self::inbound::Inbound;
 pub use self::outbound::SendError;
+pub use self::refusal::Refusal;
 pub use self::report::{PeerReport, TunnelState};
 pub use self::requests::{ANSWER_TIMEOUT, HubAnswer, HubRequest, RequestError};
 
@@ -84,8 +86,8 @@ pub enum Event {
     MessageFailed(Ticket, MessageFailure),
     /// The tunnel with a peer is open.
     TunnelOpen(Vip),
-    /// A peer refuses a tunnel, in its own words. Nobody vouches for them.
-    Refused(Vip, String),
+    /// A peer refuses a tunnel. Nobody vouches for that.
+    Refused(Vip, Refusal),
     /// A hub's ERR that concerns no frame of ours, as text.
     HubError(String),
     /// The outcome of a request to the hub.
@@ -101,9 +103,9 @@ pub enum MessageFailure {
     /// The peer is there and does not answer the handshake.
     #[error("no answer to the tunnel handshake within {} s", NO_ANSWER_AFTER.as_secs())]
     NoAnswer,
-    /// The peer refuses the handshake, in its own words.
-    #[error("it refuses a tunnel: {0}")]
-    Refused(String),
+    /// The peer refuses the handshake.
+    #[error("it takes no tunnel: {0}")]
+    Refused(Refusal),
     /// The connection to the hub ended first.
     #[error("the connection to the hub was lost")]
     LinkLost,
@@ -260,7 +262,9 @@ impl Engine {
             peer.tunnel.handle_timeout(now.instant, rng);
             if peer.no_answer_at.is_some_and(|at| at <= now.instant) {
                 peer.no_answer_at = Some(now.instant + NO_ANSWER_AGAIN);
-                self.give_back(vip, &MessageFailure::NoAnswer, now.instant);
+                let refusal = peer.refusal.clone();
+                let why = refusal.map_or(MessageFailure::NoAnswer, MessageFailure::Refused);
+                self.give_back(vip, &why, now.instant);
             }
             self.follow_tunnel(vip);
         }

@@ -7,6 +7,7 @@ mod links;
 mod messages;
 mod net;
 mod outbound;
+mod published;
 mod random;
 mod reach;
 mod requests;

@@ -37,6 +37,20 @@ pub enum SendFailure {
     Stopped,
 }
 
+impl SendFailure {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Failed(MessageFailure::Refused(refusal)) => refusal.hint(),
+            Self::Failed(MessageFailure::NoAnswer) => Some(
+                "is the peer up, at the same hub? published clients answer only while they receive",
+            ),
+            _ => None,
+        }
+    }
+}
+
 /// A raw message that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {

@@ -57,8 +57,9 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 Event::TunnelOpen(vip) => {
                     tracing::info!(peer = %vip, "tunnel open, version 1: UNAUTHENTICATED");
                 }
-                Event::Refused(vip, reason) => {
-                    tracing::warn!(peer = %vip, reason, "the peer refuses a tunnel");
+                Event::Refused(vip, refusal) => {
+                    let hint = refusal.hint();
+                    tracing::warn!(peer = %vip, %refusal, hint, "the peer takes no tunnel");
                 }
                 Event::HubAnswered(ticket, answer) => {
                     if let Some(reply) = self.asks.remove(&ticket) {
