@@ -61,6 +61,9 @@ struct RunArgs {
     /// How many clients at a time
     #[arg(long, value_name = "N", value_parser = parse_max_clients)]
     max_clients: Option<usize>,
+    /// Let clients call the functions time, uptime, version and clients
+    #[arg(long)]
+    builtin_functions: bool,
     /// Configuration file [default: /etc/dosp/server.toml where it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -146,9 +149,10 @@ impl RunArgs {
             listen,
             network: self.network,
             max_clients: self.max_clients,
-            max_frame_len: None,
             log: self.log,
+            builtin_functions: self.builtin_functions.then_some(true),
             log_format: self.log_format,
+            ..Settings::default()
         }
     }
 }

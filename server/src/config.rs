@@ -6,6 +6,7 @@
 mod error;
 mod file;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use dosp_proto::frame;
 use dosp_proto::vip::Network;
 use tracing::level_filters::LevelFilter;
 
+use crate::functions::Program;
 pub use error::{ConfigError, ValueError};
 pub use file::EXAMPLE;
 
@@ -57,6 +59,10 @@ pub struct Config {
     pub max_frame_len: usize,
     /// How long a session may take not one byte of what is queued for it.
     pub write_timeout: Duration,
+    /// Whether clients can call the built-in functions.
+    pub builtin_functions: bool,
+    /// Programs that clients can call, by name.
+    pub functions: BTreeMap<String, Program>,
     /// The least important lines that are logged.
     pub log: LevelFilter,
     /// How they look.
@@ -80,6 +86,10 @@ pub struct Settings {
     pub max_clients: Option<usize>,
     /// See [`Config::max_frame_len`].
     pub max_frame_len: Option<usize>,
+    /// See [`Config::builtin_functions`].
+    pub builtin_functions: Option<bool>,
+    /// See [`Config::functions`].
+    pub functions: Option<BTreeMap<String, Program>>,
     /// See [`Config::log`].
     pub log: Option<LevelFilter>,
     /// See [`Config::log_format`].
@@ -98,10 +108,9 @@ impl Settings {
         Ok(Self {
             listen: listen_from(host, port),
             network: env.read("DOSP_IP_TEMPLATE", parse_network)?,
-            max_clients: None,
-            max_frame_len: None,
             log: env.read("DOSP_LOG", parse_level)?,
             log_format: env.read("DOSP_LOG_FORMAT", parse_format)?,
+            ..Self::default()
         })
     }
 
@@ -113,6 +122,8 @@ impl Settings {
             network: self.network.or(other.network),
             max_clients: self.max_clients.or(other.max_clients),
             max_frame_len: self.max_frame_len.or(other.max_frame_len),
+            builtin_functions: self.builtin_functions.or(other.builtin_functions),
+            functions: self.functions.or(other.functions),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
         }
@@ -127,6 +138,8 @@ impl From<Settings> for Config {
             max_clients: settings.max_clients.unwrap_or(DEFAULT_MAX_CLIENTS),
             max_frame_len: settings.max_frame_len.unwrap_or(frame::DEFAULT_MAX_BODY_LEN),
             write_timeout: DEFAULT_WRITE_TIMEOUT,
+            builtin_functions: settings.builtin_functions.unwrap_or(false),
+            functions: settings.functions.unwrap_or_default(),
             log: settings.log.unwrap_or(LevelFilter::INFO),
             log_format: settings.log_format.unwrap_or_default(),
         }

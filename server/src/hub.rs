@@ -25,6 +25,8 @@ const LOGGED_PER_SECOND: u32 = 10;
 /// Bytes of a client's text that are logged, before escaping.
 const MAX_LOGGED_LEN: usize = 200;
 
+const NAME_NOT_UTF8: &[u8] = b"the name is not UTF-8";
+
 /// Numbers the sessions of a hub, never twice the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u64);
@@ -93,6 +95,13 @@ pub enum Effect {
         /// RQIP and AIP, to be queued in one piece.
         reply: Vec<u8>,
     },
+    /// A function is to be called.
+    Call {
+        /// Which one.
+        name: String,
+        /// Whether an administrator calls it.
+        is_admin: bool,
+    },
     /// A message for the hub's log.
     Log {
         /// Its beginning, without control characters.
@@ -114,6 +123,7 @@ struct Session {
     vip: Vip,
     addr: SocketAddr,
     admitted_at: Instant,
+    is_admin: bool,
     counters: Arc<FrameCounters>,
 }
 
@@ -170,7 +180,13 @@ impl Hub {
         let id = SessionId(self.next_id);
         self.next_id += 1;
         let counters = Arc::new(FrameCounters::default());
-        let session = Session { vip, addr, admitted_at: now, counters: Arc::clone(&counters) };
+        let session = Session {
+            vip,
+            addr,
+            admitted_at: now,
+            is_admin: false,
+            counters: Arc::clone(&counters),
+        };
         self.sessions.insert(id, session);
         self.by_vip.insert(vip, id);
         Ok(Admitted { id, vip, greeting: encode_greeting(vip, Hsk::OURS), counters })
@@ -201,6 +217,7 @@ impl Hub {
         match frame_type {
             FrameType::MSG => self.handle_message(body, now),
             FrameType::PING => reply(|out| frame::encode(out, FrameType::PING, &[])),
+            FrameType::FN => self.handle_call(id, body),
             FrameType::GCL => reply(|out| self.client_list().encode_to(out)),
             FrameType::RQIP => self.handle_vip_request(id, body),
             FrameType::GSI => self.handle_info_request(id, now),
@@ -225,6 +242,15 @@ impl Hub {
 
     fn client_list(&self) -> ClientList {
         ClientList(self.by_vip.keys().copied().collect())
+    }
+
+    fn handle_call(&self, id: SessionId, body: &[u8]) -> Effect {
+        let Ok(name) = std::str::from_utf8(body) else {
+            let report = ErrorReport::Code(ErrorCode::FUNCTION_NOT_FOUND, NAME_NOT_UTF8);
+            return reply(|out| report.encode_to(out));
+        };
+        let is_admin = self.sessions.get(&id).is_some_and(|session| session.is_admin);
+        Effect::Call { name: name.to_owned(), is_admin }
     }
 
     fn handle_vip_request(&mut self, id: SessionId, body: &[u8]) -> Effect {
@@ -259,7 +285,7 @@ impl Hub {
             uptime_s: now.saturating_duration_since(session.admitted_at).as_secs(),
             rx_frames: session.counters.rx.load(Ordering::Relaxed),
             tx_frames: session.counters.tx.load(Ordering::Relaxed),
-            admin: false,
+            admin: session.is_admin,
         };
         reply(|out| info.encode_to(out))
     }

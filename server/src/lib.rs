@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`config`] | flags, environment and file, checked |
+//! | [`functions`] | what clients can call with FN |
 //! | [`hub`] | what the hub decides, without I/O: admission, vIPs, control frames |
 //! | [`vips`] | which vIPs are free |
 //! | [`routes`] | from vIP to session, and each reader's cache of it |
@@ -18,6 +19,7 @@
 
 mod buffers;
 pub mod config;
+pub mod functions;
 pub mod hub;
 mod listen;
 pub mod nofile;

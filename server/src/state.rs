@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::buffers::BufferPool;
 use crate::config::Config;
+use crate::functions::Functions;
 use crate::hub::{Effect, FrameCounters, Hub, Refused, SessionId, exit_frame};
 use crate::queue::Outbox;
 use crate::routes::Routes;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     routes: RwLock<Routes<Arc<Outbox>>>,
     /// Raised with every change of `routes`, before the change can be seen.
     routes_version: AtomicU64,
+    pub(crate) functions: Arc<Functions>,
     pub(crate) network: Network,
     pub(crate) max_frame_len: usize,
     pub(crate) write_timeout: Duration,
@@ -47,6 +49,7 @@ impl Shared {
             hub: Mutex::new(Hub::new(config.network, config.max_clients)),
             routes: RwLock::default(),
             routes_version: AtomicU64::new(0),
+            functions: Arc::new(Functions::new(config.builtin_functions, &config.functions)),
             network: config.network,
             max_frame_len: config.max_frame_len,
             write_timeout: config.write_timeout,
@@ -79,6 +82,11 @@ impl Shared {
     pub(crate) fn lookup(&self, vip: Vip) -> Option<Arc<Outbox>> {
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         routes.lookup(vip).cloned()
+    }
+
+    /// How many clients there are.
+    pub(crate) fn num_sessions(&self) -> usize {
+        self.hub().num_sessions()
     }
 
     /// Tells one state of the routes from the next.
@@ -140,7 +148,7 @@ impl Seat {
                 });
                 self.vip = *to;
             }
-            Effect::Nothing | Effect::Log { .. } | Effect::Close { .. } => {}
+            Effect::Nothing | Effect::Call { .. } | Effect::Log { .. } | Effect::Close { .. } => {}
         }
         effect
     }

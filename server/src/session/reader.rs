@@ -13,11 +13,12 @@ use dosp_proto::limit::TokenBucket;
 use dosp_proto::mpak::{MpakError, SubFrames};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::task::{coop, yield_now};
-use tracing::{Span, debug, info};
+use tokio::task::{JoinSet, coop, yield_now};
+use tracing::{Instrument, Span, debug, info};
 
 use super::End;
 use crate::buffers::BUFFER_LEN;
+use crate::functions::{CallError, Function, MAX_CALLS, answer_frame};
 use crate::hub::{Effect, undeliverable_frame};
 use crate::queue::{Outbox, PushError};
 use crate::routes::RouteCache;
@@ -36,6 +37,8 @@ pub(super) struct Reader {
     shared: Arc<Shared>,
     routes: RouteCache<Arc<Outbox>>,
     error_limit: TokenBucket,
+    /// Programs that run for this session; killed when it ends.
+    calls: JoinSet<()>,
     /// Frames not yet counted where others see it.
     num_uncounted: u64,
     span: Span,
@@ -55,6 +58,7 @@ impl Reader {
             shared,
             routes: RouteCache::default(),
             error_limit: TokenBucket::new(ERRORS_PER_SECOND, ERRORS_PER_SECOND),
+            calls: JoinSet::new(),
             num_uncounted: 0,
             span,
         }
@@ -193,6 +197,7 @@ impl Reader {
                 info!(parent: &self.span, %from, %to, "vIP changed");
                 self.span.record("vip", tracing::field::display(to));
             }
+            Effect::Call { name, is_admin } => self.call(&name, is_admin),
             Effect::Log { text, message_len, num_suppressed } => {
                 info!(parent: &self.span, text, message_len, num_suppressed, "message to the hub");
             }
@@ -202,6 +207,33 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    fn call(&mut self, name: &str, is_admin: bool) {
+        while self.calls.try_join_next().is_some() {}
+        let functions = Arc::clone(&self.shared.functions);
+        let answer = match functions.lookup(name, is_admin) {
+            Err(error) => Err(error),
+            Ok(Function::Program(_)) if self.calls.len() >= MAX_CALLS => Err(CallError::Busy),
+            Ok(Function::Program(program)) => {
+                let outbox = Arc::clone(&self.seat.outbox);
+                let run = async move {
+                    let answer = functions.run(&program).await;
+                    if let Err(error) = &answer {
+                        let error: &(dyn std::error::Error + 'static) = error;
+                        debug!(error, program = program.exec.first(), "a function failed");
+                    }
+                    outbox.wait_for_room().await;
+                    outbox.reply(&answer_frame(&answer), 1, || {});
+                };
+                self.calls.spawn(run.instrument(self.span.clone()));
+                return;
+            }
+            Ok(Function::BuiltIn(function)) => {
+                Ok(functions.built_in(function, self.shared.num_sessions()).into_bytes())
+            }
+        };
+        self.seat.outbox.reply(&answer_frame(&answer), 1, || {});
     }
 
     /// Counts once a turn, not once a frame: the counters are shared with the hub.

@@ -4,6 +4,7 @@
 
 mod client;
 mod control;
+mod functions;
 mod joining;
 mod mpak;
 mod pressure;
