@@ -1,5 +1,8 @@
 //! The bodies of control frames: one type each, with its encoding and its decoding.
 
+mod client_info;
+
+pub use client_info::ClientHash;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{self, FrameType};

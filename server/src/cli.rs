@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use dosp_proto::vip::Network;
 use dosp_server::config::{self, ConfigError, LogFormat, Settings};
-use dosp_server::{BindError, Config, Server, nofile};
+use dosp_server::{Config, Server, StartError, nofile};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
@@ -64,6 +64,9 @@ struct RunArgs {
     /// Let clients call the functions time, uptime, version and clients
     #[arg(long)]
     builtin_functions: bool,
+    /// Tokens that make an administrator, one a line; nobody else may read the file
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
     /// Configuration file [default: /etc/dosp/server.toml where it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -150,6 +153,7 @@ impl RunArgs {
             network: self.network,
             max_clients: self.max_clients,
             log: self.log,
+            admin_token_file: self.admin_token_file,
             builtin_functions: self.builtin_functions.then_some(true),
             log_format: self.log_format,
             ..Settings::default()
@@ -191,8 +195,12 @@ fn limit_clients(config: &mut Config) {
 fn report(error: &anyhow::Error) -> ExitCode {
     let (code, hint) = if let Some(error) = error.downcast_ref::<ConfigError>() {
         (EXIT_USAGE, Some(error.hint()))
-    } else if let Some(error) = error.downcast_ref::<BindError>() {
-        (EXIT_FAILED, Some(error.hint()))
+    } else if let Some(error) = error.downcast_ref::<StartError>() {
+        let code = match error {
+            StartError::Tokens(_) => EXIT_USAGE,
+            StartError::Bind(_) => EXIT_FAILED,
+        };
+        (code, Some(error.hint()))
     } else {
         (EXIT_FAILED, None)
     };

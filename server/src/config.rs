@@ -8,6 +8,7 @@ mod file;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dosp_proto::frame;
@@ -63,6 +64,10 @@ pub struct Config {
     pub builtin_functions: bool,
     /// Programs that clients can call, by name.
     pub functions: BTreeMap<String, Program>,
+    /// Where the tokens of administrators are; without it nobody is one.
+    pub admin_token_file: Option<PathBuf>,
+    /// Whether administrators may come from other machines, over plain TCP.
+    pub admin_remote: bool,
     /// The least important lines that are logged.
     pub log: LevelFilter,
     /// How they look.
@@ -90,6 +95,10 @@ pub struct Settings {
     pub builtin_functions: Option<bool>,
     /// See [`Config::functions`].
     pub functions: Option<BTreeMap<String, Program>>,
+    /// See [`Config::admin_token_file`]; an empty path says that there is none.
+    pub admin_token_file: Option<PathBuf>,
+    /// See [`Config::admin_remote`].
+    pub admin_remote: Option<bool>,
     /// See [`Config::log`].
     pub log: Option<LevelFilter>,
     /// See [`Config::log_format`].
@@ -124,6 +133,8 @@ impl Settings {
             max_frame_len: self.max_frame_len.or(other.max_frame_len),
             builtin_functions: self.builtin_functions.or(other.builtin_functions),
             functions: self.functions.or(other.functions),
+            admin_token_file: self.admin_token_file.or(other.admin_token_file),
+            admin_remote: self.admin_remote.or(other.admin_remote),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
         }
@@ -140,6 +151,8 @@ impl From<Settings> for Config {
             write_timeout: DEFAULT_WRITE_TIMEOUT,
             builtin_functions: settings.builtin_functions.unwrap_or(false),
             functions: settings.functions.unwrap_or_default(),
+            admin_token_file: settings.admin_token_file.filter(|path| path != Path::new("")),
+            admin_remote: settings.admin_remote.unwrap_or(false),
             log: settings.log.unwrap_or(LevelFilter::INFO),
             log_format: settings.log_format.unwrap_or_default(),
         }

@@ -3,22 +3,32 @@
 //! S2C frames never come here: a reader stamps them and looks the route up by itself. So nothing
 //! in this module is on the hot path, and one lock around it is enough.
 
-use std::collections::BTreeMap;
+mod admin;
+mod command;
+mod effect;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::message::{
-    Aip, ClientList, EXIT_SERVER_FULL, ErrorCode, ErrorReport, Hsk, SessionInfo, VipAnswer,
-    VipRequest, encode_greeting,
+    Aip, ClientHash, ClientList, EXIT_SERVER_FULL, ErrorCode, ErrorReport, Hsk, SessionInfo,
+    VipAnswer, VipRequest, encode_greeting,
 };
 use dosp_proto::vip::{Network, Vip};
 
+pub use admin::{AdminAccess, AuthRefusal};
+pub use command::Outcome;
+pub use effect::{EXIT_KICKED, Effect, exit_frame, text_frame, undeliverable_frame};
+
 use crate::vips::{TakeError, VipAllocator};
+use admin::Admin;
+use effect::{EXIT_BLOCKED, reply};
 
 /// Messages to the hub that are logged per second; the rest is only counted.
 const LOGGED_PER_SECOND: u32 = 10;
@@ -78,53 +88,25 @@ impl Refused {
     }
 }
 
-/// What a control frame causes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Nothing at all.
-    Nothing,
-    /// One whole frame for the session itself.
-    Reply(Vec<u8>),
-    /// The session has another vIP: frames to `from` are no longer for it, frames to `to` are, as
-    /// soon as the two frames of `reply` are queued for it.
-    Readdress {
-        /// The vIP it had.
-        from: Vip,
-        /// The vIP it has.
-        to: Vip,
-        /// RQIP and AIP, to be queued in one piece.
-        reply: Vec<u8>,
-    },
-    /// A function is to be called.
-    Call {
-        /// Which one.
-        name: String,
-        /// Whether an administrator calls it.
-        is_admin: bool,
-    },
-    /// A message for the hub's log.
-    Log {
-        /// Its beginning, without control characters.
-        text: String,
-        /// How many bytes it has.
-        message_len: usize,
-        /// How many messages before it were not logged, because there were too many.
-        num_suppressed: u64,
-    },
-    /// The client leaves.
-    Close {
-        /// What it said, without control characters.
-        code: String,
-    },
-}
-
 #[derive(Debug)]
 struct Session {
     vip: Vip,
     addr: SocketAddr,
     admitted_at: Instant,
     is_admin: bool,
+    hash: Option<ClientHash>,
     counters: Arc<FrameCounters>,
+}
+
+impl Session {
+    fn uptime(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.admitted_at)
+    }
+
+    fn num_frames(&self) -> (u64, u64) {
+        let FrameCounters { rx, tx } = &*self.counters;
+        (rx.load(Ordering::Relaxed), tx.load(Ordering::Relaxed))
+    }
 }
 
 /// The hub's state.
@@ -135,6 +117,10 @@ pub struct Hub {
     vips: VipAllocator,
     sessions: BTreeMap<SessionId, Session>,
     by_vip: BTreeMap<Vip, SessionId>,
+    blocked: BTreeSet<Vip>,
+    admin: Admin,
+    /// Frames from and to sessions that have ended.
+    num_past_frames: (u64, u64),
     next_id: u64,
     log_limit: TokenBucket,
     num_suppressed: u64,
@@ -150,10 +136,28 @@ impl Hub {
             vips: VipAllocator::new(network),
             sessions: BTreeMap::new(),
             by_vip: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            admin: Admin::default(),
+            num_past_frames: (0, 0),
             next_id: 1,
             log_limit: TokenBucket::new(LOGGED_PER_SECOND, LOGGED_PER_SECOND),
             num_suppressed: 0,
         }
+    }
+
+    /// Lets some be administrators; without this nobody is.
+    #[must_use]
+    pub fn with_admin(mut self, access: AdminAccess) -> Self {
+        self.admin.access = access;
+        self
+    }
+
+    /// Frames from and to all sessions that there have been.
+    #[must_use]
+    pub fn num_frames(&self) -> (u64, u64) {
+        let num_frames = self.sessions.values().map(Session::num_frames);
+        num_frames
+            .fold(self.num_past_frames, |(rx, tx), (more_rx, more_tx)| (rx + more_rx, tx + more_tx))
     }
 
     /// The network that the vIPs come from.
@@ -185,6 +189,7 @@ impl Hub {
             addr,
             admitted_at: now,
             is_admin: false,
+            hash: None,
             counters: Arc::clone(&counters),
         };
         self.sessions.insert(id, session);
@@ -196,7 +201,10 @@ impl Hub {
     pub fn remove(&mut self, id: SessionId) -> Option<Vip> {
         let session = self.sessions.remove(&id)?;
         self.by_vip.remove(&session.vip);
-        self.vips.release(session.vip);
+        self.release(session.vip);
+        let (rx, tx) = session.num_frames();
+        self.num_past_frames.0 += rx;
+        self.num_past_frames.1 += tx;
         Some(session.vip)
     }
 
@@ -221,6 +229,10 @@ impl Hub {
             FrameType::GCL => reply(|out| self.client_list().encode_to(out)),
             FrameType::RQIP => self.handle_vip_request(id, body),
             FrameType::GSI => self.handle_info_request(id, now),
+            FrameType::AUTH => self.handle_auth(id, body, now),
+            FrameType::ADMIN => self.handle_command(id, body, now),
+            FrameType::BCST => self.handle_broadcast(id, body),
+            FrameType::CLIENT_INFO => self.handle_client_info(id, body),
             FrameType::EXIT => Effect::Close { code: loggable(body) },
             FrameType(other) => {
                 reply(|out| ErrorReport::Code(ErrorCode::UNKNOWN_TYPE, &[other]).encode_to(out))
@@ -249,8 +261,53 @@ impl Hub {
             let report = ErrorReport::Code(ErrorCode::FUNCTION_NOT_FOUND, NAME_NOT_UTF8);
             return reply(|out| report.encode_to(out));
         };
-        let is_admin = self.sessions.get(&id).is_some_and(|session| session.is_admin);
-        Effect::Call { name: name.to_owned(), is_admin }
+        Effect::Call { name: name.to_owned(), is_admin: self.is_admin(id) }
+    }
+
+    fn is_admin(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.is_admin)
+    }
+
+    fn handle_auth(&mut self, id: SessionId, body: &[u8], now: Instant) -> Effect {
+        let Some(session) = self.sessions.get_mut(&id) else { return Effect::Nothing };
+        let outcome = self.admin.check_token(session.addr, body, now);
+        session.is_admin |= outcome.is_ok();
+        let answer = if outcome.is_ok() { "OK" } else { "ERR:Invalid token" };
+        Effect::Auth { reply: text_frame(FrameType::AUTH, answer), outcome }
+    }
+
+    fn handle_command(&mut self, id: SessionId, body: &[u8], now: Instant) -> Effect {
+        if !self.is_admin(id) {
+            let refusal = text_frame(FrameType::ADMIN, "ERR:Not authenticated as admin");
+            return Effect::Reply(refusal);
+        }
+        let outcome = self.administer(&String::from_utf8_lossy(body), now);
+        Effect::Administer { command: loggable(body), outcome }
+    }
+
+    fn handle_broadcast(&self, id: SessionId, body: &[u8]) -> Effect {
+        if !self.is_admin(id) {
+            return Effect::Reply(text_frame(FrameType::ERR, "ERR:Admin only"));
+        }
+        Effect::Broadcast { message: body.to_vec() }
+    }
+
+    /// Never answered: published clients would take an answer for that to something else.
+    fn handle_client_info(&mut self, id: SessionId, body: &[u8]) -> Effect {
+        let Some(session) = self.sessions.get_mut(&id) else { return Effect::Nothing };
+        let Ok(hash) = ClientHash::decode(body) else { return Effect::Nothing };
+        session.hash = Some(hash);
+        if !self.admin.is_blocked(&hash) {
+            return Effect::Nothing;
+        }
+        Effect::Dismiss { exit: exit_frame(EXIT_BLOCKED) }
+    }
+
+    /// Makes a vIP free again, unless it is blocked.
+    fn release(&mut self, vip: Vip) {
+        if !self.blocked.contains(&vip) {
+            self.vips.release(vip);
+        }
     }
 
     fn handle_vip_request(&mut self, id: SessionId, body: &[u8]) -> Effect {
@@ -260,16 +317,20 @@ impl Hub {
         };
         let from = session.vip;
         if wanted != from {
+            let is_blocked = self.blocked.contains(&wanted);
             match self.vips.take(wanted) {
-                Ok(()) => self.vips.release(from),
-                Err(TakeError::InUse) => return reply(|out| VipAnswer::IN_USE.encode_to(out)),
-                Err(TakeError::Unusable) => {
+                Ok(()) => {}
+                Err(TakeError::InUse) if !is_blocked => {
+                    return reply(|out| VipAnswer::IN_USE.encode_to(out));
+                }
+                Err(TakeError::Unusable | TakeError::InUse) => {
                     return reply(|out| VipAnswer::UNUSABLE.encode_to(out));
                 }
             }
             session.vip = wanted;
             self.by_vip.remove(&from);
             self.by_vip.insert(wanted, id);
+            self.release(from);
         }
         let mut reply = Vec::new();
         VipAnswer::Granted.encode_to(&mut reply);
@@ -279,38 +340,17 @@ impl Hub {
 
     fn handle_info_request(&self, id: SessionId, now: Instant) -> Effect {
         let Some(session) = self.sessions.get(&id) else { return Effect::Nothing };
+        let (rx_frames, tx_frames) = session.num_frames();
         let info = SessionInfo {
             vip: session.vip,
             network: self.network,
-            uptime_s: now.saturating_duration_since(session.admitted_at).as_secs(),
-            rx_frames: session.counters.rx.load(Ordering::Relaxed),
-            tx_frames: session.counters.tx.load(Ordering::Relaxed),
+            uptime_s: session.uptime(now).as_secs(),
+            rx_frames,
+            tx_frames,
             admin: session.is_admin,
         };
         reply(|out| info.encode_to(out))
     }
-}
-
-/// EXIT with a reason.
-#[must_use]
-pub fn exit_frame(reason: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    frame::encode(&mut out, FrameType::EXIT, reason.as_bytes());
-    out
-}
-
-/// ERR for an S2C frame that was dropped.
-#[must_use]
-pub fn undeliverable_frame(dst: Vip, reason: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    ErrorReport::Undeliverable { dst, reason }.encode_to(&mut out);
-    out
-}
-
-fn reply(encode: impl FnOnce(&mut Vec<u8>)) -> Effect {
-    let mut out = Vec::new();
-    encode(&mut out);
-    Effect::Reply(out)
 }
 
 /// The beginning of a client's text, such that it can do nothing to a terminal or a log.

@@ -11,6 +11,7 @@
 //! | `session` | the reader and the writer of one connection |
 //! | `listen` | binding and accepting |
 //! | `state` | what all sessions share, and the order of its locks |
+//! | [`tokens`] | the secrets of administrators |
 //! | [`nofile`] | how many connections the system allows |
 //!
 //! The life of a frame: `session::reader` finds it in its buffer, stamps SRC there and appends it to
@@ -27,6 +28,7 @@ pub mod queue;
 pub mod routes;
 mod session;
 mod state;
+pub mod tokens;
 pub mod vips;
 
 use std::net::SocketAddr;
@@ -40,13 +42,37 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub use config::Config;
+use hub::AdminAccess;
 pub use listen::BindError;
 use state::Shared;
+use tokens::{AdminTokens, TokenFileError};
 
 /// What clients are told when the hub stops.
 const STOPPING: &str = "hub is stopping";
 /// How long they may take to read it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a hub does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It cannot listen.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The tokens of administrators cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
+}
+
+impl StartError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Bind(error) => error.hint(),
+            Self::Tokens(error) => error.hint(),
+        }
+    }
+}
 
 /// A hub that listens and does not accept yet.
 #[derive(Debug)]
@@ -60,12 +86,15 @@ impl Server {
     /// Opens the listeners. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// An address that cannot be listened on, unless it may be left out.
-    pub fn bind(config: &Config) -> Result<Self, BindError> {
+    /// An address that cannot be listened on, unless it may be left out; tokens that cannot be read.
+    pub fn bind(config: &Config) -> Result<Self, StartError> {
+        let tokens = config.admin_token_file.as_deref().map(AdminTokens::from_file).transpose()?;
+        let admin =
+            AdminAccess { tokens: tokens.unwrap_or_default(), allows_remote: config.admin_remote };
         let listeners = listen::bind_all(&config.listen)?;
         let local_addrs = listeners.iter().filter_map(|listener| listener.local_addr().ok());
         let local_addrs = local_addrs.collect();
-        Ok(Self { listeners, local_addrs, shared: Arc::new(Shared::new(config)) })
+        Ok(Self { listeners, local_addrs, shared: Arc::new(Shared::new(config, admin)) })
     }
 
     /// Where it listens, with real ports, in the order of the configuration.

@@ -52,7 +52,7 @@ enum End {
     Read(#[source] io::Error),
     #[error(transparent)]
     Write(#[from] WriteError),
-    #[error("the hub is stopping")]
+    #[error("the hub has ended it")]
     Stopped,
     #[error("the writer failed")]
     WriterFailed(#[source] JoinError),
@@ -71,6 +71,7 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
     let mut reader = Reader::new(seat, Arc::clone(&shared), span.clone());
     let end = tokio::select! {
         biased;
+        () = outbox.finished() => End::Stopped,
         end = reader.run(&mut socket) => end,
         written = &mut writing => match written {
             Ok(Ok(())) => End::Stopped,
@@ -85,7 +86,9 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
     match &end {
         End::Protocol(error) => outbox.finish(&last_words(error), 2),
         End::Closed | End::Left => outbox.finish(&[], 0),
-        End::Read(_) | End::Write(_) | End::Stopped | End::WriterFailed(_) => outbox.close(),
+        // Its last words are queued.
+        End::Stopped => {}
+        End::Read(_) | End::Write(_) | End::WriterFailed(_) => outbox.close(),
     }
     if !writing.is_finished() && timeout(FLUSH_TIMEOUT, &mut writing).await.is_err() {
         debug!(parent: &span, "the client did not read its last frames");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dosp_proto::frame;
@@ -20,13 +20,15 @@ use crate::functions::{Allow, Program};
 pub const EXAMPLE: &str = include_str!("../../server.example.toml");
 
 /// All keys, for hints.
-pub(super) const KEYS: [&str; 8] = [
+pub(super) const KEYS: [&str; 10] = [
     "listen",
     "network",
     "max_clients",
     "max_frame_len",
     "builtin_functions",
     "functions",
+    "admin_token_file",
+    "admin_remote",
     "log",
     "log_format",
 ];
@@ -49,6 +51,8 @@ struct Raw {
     max_frame_len: Option<usize>,
     builtin_functions: Option<bool>,
     functions: Option<BTreeMap<String, RawProgram>>,
+    admin_token_file: Option<PathBuf>,
+    admin_remote: Option<bool>,
     log: Option<String>,
     log_format: Option<String>,
 }
@@ -133,6 +137,8 @@ impl Settings {
             max_frame_len: check.value("max_frame_len", raw.max_frame_len, check_max_frame_len)?,
             builtin_functions: raw.builtin_functions,
             functions: check.value("functions", raw.functions, check_functions)?,
+            admin_token_file: raw.admin_token_file,
+            admin_remote: raw.admin_remote,
             log: check.value("log", raw.log, |text| parse_level(&text))?,
             log_format: check.value("log_format", raw.log_format, |text| parse_format(&text))?,
         })

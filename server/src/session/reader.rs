@@ -14,12 +14,12 @@ use dosp_proto::mpak::{MpakError, SubFrames};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::task::{JoinSet, coop, yield_now};
-use tracing::{Instrument, Span, debug, info};
+use tracing::{Instrument, Span, debug, info, warn};
 
 use super::End;
 use crate::buffers::BUFFER_LEN;
 use crate::functions::{CallError, Function, MAX_CALLS, answer_frame};
-use crate::hub::{Effect, undeliverable_frame};
+use crate::hub::{AuthRefusal, Effect, Outcome, undeliverable_frame};
 use crate::queue::{Outbox, PushError};
 use crate::routes::RouteCache;
 use crate::state::{Seat, Shared};
@@ -196,6 +196,28 @@ impl Reader {
             Effect::Readdress { from, to, .. } => {
                 info!(parent: &self.span, %from, %to, "vIP changed");
                 self.span.record("vip", tracing::field::display(to));
+            }
+            Effect::Auth { outcome: Ok(()), .. } => {
+                info!(parent: &self.span, "the client is an administrator now");
+            }
+            Effect::Auth { outcome: Err(reason @ AuthRefusal::WrongAndLockedOut), .. } => {
+                warn!(parent: &self.span, %reason, "AUTH refused");
+            }
+            Effect::Auth { outcome: Err(reason), .. } => {
+                debug!(parent: &self.span, %reason, "AUTH refused");
+            }
+            Effect::Administer { command, outcome } => {
+                info!(parent: &self.span, command, "administered");
+                if matches!(outcome, Outcome::Leave(_)) {
+                    return Err(End::Left);
+                }
+            }
+            Effect::Broadcast { message } => {
+                info!(parent: &self.span, message_len = message.len(), "broadcast");
+            }
+            Effect::Dismiss { .. } => {
+                info!(parent: &self.span, "hash is blocked");
+                return Err(End::Left);
             }
             Effect::Call { name, is_admin } => self.call(&name, is_admin),
             Effect::Log { text, message_len, num_suppressed } => {
