@@ -11,7 +11,9 @@
 //! [`FrameDecoder`] owns the bytes that were read; a [`Frame`] borrows them mutably, so that a hub
 //! can stamp an address and an agent can decrypt without copying.
 
-use std::fmt;
+mod frame_type;
+
+pub use frame_type::FrameType;
 
 use crate::vip::Vip;
 
@@ -28,91 +30,6 @@ pub const MIN_MAX_BODY_LEN: usize = 66 * 1024;
 
 /// A decoder's buffer starts with this much room and grows only as bytes arrive.
 const MIN_SPACE: usize = 16 * 1024;
-
-/// The TYPE byte of a frame.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FrameType(pub u8);
-
-impl FrameType {
-    /// Text or bytes for the hub, or a broadcast from it.
-    pub const MSG: Self = Self(0x01);
-    /// Liveness; answered with an empty PING.
-    pub const PING: Self = Self(0x02);
-    /// Client to client: carries DST, SRC and DATA.
-    pub const S2C: Self = Self(0x03);
-    /// Get client list.
-    pub const GCL: Self = Self(0x04);
-    /// Call a function of the hub.
-    pub const FN: Self = Self(0x05);
-    /// Server discovery, between hubs.
-    pub const SD: Self = Self(0x06);
-    /// Request a vIP.
-    pub const RQIP: Self = Self(0x07);
-    /// Get session information.
-    pub const GSI: Self = Self(0x08);
-    /// Server answer, to FN.
-    pub const SA: Self = Self(0x10);
-    /// The end of a connection, from either side.
-    pub const EXIT: Self = Self(0x11);
-    /// An error report.
-    pub const ERR: Self = Self(0x12);
-    /// Assign vIP.
-    pub const AIP: Self = Self(0x13);
-    /// The hub's greeting.
-    pub const HSK: Self = Self(0x14);
-    /// Tunnel handshake; only ever the first byte of S2C DATA.
-    pub const HC2C: Self = Self(0x15);
-    /// A broadcast that an administrator asks for, and its confirmation.
-    pub const BCST: Self = Self(0x16);
-    /// An administrator's token, and what the hub thinks of it.
-    pub const AUTH: Self = Self(0x17);
-    /// An administrator's command, and its outcome.
-    pub const ADMIN: Self = Self(0x18);
-    /// A hash by which a client makes itself known; never answered.
-    pub const CLIENT_INFO: Self = Self(0x19);
-    /// Several frames in one.
-    pub const MPAK: Self = Self(0x1A);
-
-    /// Whether only 0.2.x knows it: a hub sends such a type only to a client that has sent one.
-    #[must_use]
-    pub const fn is_of_0_2(self) -> bool {
-        matches!(self.0, 0x16..=0x1A)
-    }
-}
-
-impl fmt::Debug for FrameType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match *self {
-            Self::MSG => "MSG",
-            Self::PING => "PING",
-            Self::S2C => "S2C",
-            Self::GCL => "GCL",
-            Self::FN => "FN",
-            Self::SD => "SD",
-            Self::RQIP => "RQIP",
-            Self::GSI => "GSI",
-            Self::SA => "SA",
-            Self::EXIT => "EXIT",
-            Self::ERR => "ERR",
-            Self::AIP => "AIP",
-            Self::HSK => "HSK",
-            Self::HC2C => "HC2C",
-            Self::BCST => "BCST",
-            Self::AUTH => "AUTH",
-            Self::ADMIN => "ADMIN",
-            Self::CLIENT_INFO => "CLIENT_INFO",
-            Self::MPAK => "MPAK",
-            Self(other) => return write!(f, "0x{other:02X}"),
-        };
-        f.write_str(name)
-    }
-}
-
-impl fmt::Display for FrameType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
 
 /// Why a byte stream stopped being frames. The connection cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -182,6 +99,14 @@ impl<'a> Frame<'a> {
         }
         Ok(S2c { bytes: self.bytes })
     }
+}
+
+/// Cuts the first whole frame off `bytes`; `None` where there is none.
+pub fn split_first(bytes: &mut [u8]) -> Option<(Frame<'_>, &mut [u8])> {
+    let &[_, len @ ..] = bytes.first_chunk::<HEADER_LEN>()?;
+    let frame_len = HEADER_LEN.saturating_add(u32::from_be_bytes(len) as usize);
+    let (bytes, rest) = bytes.split_at_mut_checked(frame_len)?;
+    Some((Frame { bytes }, rest))
 }
 
 /// An S2C frame.

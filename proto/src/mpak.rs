@@ -9,7 +9,7 @@
 
 use std::convert::Infallible;
 
-use crate::frame::{self, Frame, FrameType, HEADER_LEN, S2C_ADDRESSES_LEN};
+use crate::frame::{self, Frame, FrameType, S2C_ADDRESSES_LEN};
 
 /// The most frames that one body may hold.
 pub const MAX_SUB_FRAMES: usize = 256;
@@ -70,16 +70,12 @@ impl<'a> SubFrames<'a> {
             return Err(MpakError::TooMany);
         }
         let tail_len = rest.len();
-        let Some(&[_, len @ ..]) = rest.first_chunk::<HEADER_LEN>() else {
-            return Err(MpakError::Truncated { tail_len });
-        };
-        let frame_len = HEADER_LEN.saturating_add(u32::from_be_bytes(len) as usize);
-        let Some((frame, rest)) = rest.split_at_mut_checked(frame_len) else {
+        let Some((frame, rest)) = frame::split_first(rest) else {
             return Err(MpakError::Truncated { tail_len });
         };
         self.rest = rest;
         self.num_seen += 1;
-        Ok(Some(Frame::whole(frame)))
+        Ok(Some(frame))
     }
 }
 
@@ -94,6 +90,7 @@ pub fn encode(out: &mut Vec<u8>, write_frames: impl FnOnce(&mut Vec<u8>)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::HEADER_LEN;
     use crate::vip::Vip;
     use proptest::prelude::*;
 

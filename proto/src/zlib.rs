@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+pub use flate2::CompressError;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use crate::frame::{self, Frame, FrameType};
@@ -116,11 +117,11 @@ impl Deflater {
         out: &mut Vec<u8>,
         frame_type: FrameType,
         body: &[u8],
-    ) -> Result<(), flate2::CompressError> {
+    ) -> Result<(), CompressError> {
         frame::encode_with(out, frame_type, |out| self.deflate(body, out))
     }
 
-    fn deflate(&mut self, body: &[u8], out: &mut Vec<u8>) -> Result<(), flate2::CompressError> {
+    fn deflate(&mut self, body: &[u8], out: &mut Vec<u8>) -> Result<(), CompressError> {
         self.stream.reset();
         loop {
             let taken = usize::try_from(self.stream.total_in()).unwrap_or(usize::MAX);

@@ -61,6 +61,9 @@ struct RunArgs {
     /// How many clients at a time
     #[arg(long, value_name = "N", value_parser = parse_max_clients)]
     max_clients: Option<usize>,
+    /// Compress all bodies; clients before 0.1.4 cannot join then
+    #[arg(long)]
+    compression: bool,
     /// Let clients call the functions time, uptime, version and clients
     #[arg(long)]
     builtin_functions: bool,
@@ -154,6 +157,7 @@ impl RunArgs {
             max_clients: self.max_clients,
             log: self.log,
             admin_token_file: self.admin_token_file,
+            compression: self.compression.then_some(true),
             builtin_functions: self.builtin_functions.then_some(true),
             log_format: self.log_format,
             ..Settings::default()

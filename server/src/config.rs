@@ -60,6 +60,8 @@ pub struct Config {
     pub max_frame_len: usize,
     /// How long a session may take not one byte of what is queued for it.
     pub write_timeout: Duration,
+    /// Whether bodies are compressed: clients before 0.1.4 cannot join then.
+    pub compression: bool,
     /// Whether clients can call the built-in functions.
     pub builtin_functions: bool,
     /// Programs that clients can call, by name.
@@ -91,6 +93,8 @@ pub struct Settings {
     pub max_clients: Option<usize>,
     /// See [`Config::max_frame_len`].
     pub max_frame_len: Option<usize>,
+    /// See [`Config::compression`].
+    pub compression: Option<bool>,
     /// See [`Config::builtin_functions`].
     pub builtin_functions: Option<bool>,
     /// See [`Config::functions`].
@@ -131,6 +135,7 @@ impl Settings {
             network: self.network.or(other.network),
             max_clients: self.max_clients.or(other.max_clients),
             max_frame_len: self.max_frame_len.or(other.max_frame_len),
+            compression: self.compression.or(other.compression),
             builtin_functions: self.builtin_functions.or(other.builtin_functions),
             functions: self.functions.or(other.functions),
             admin_token_file: self.admin_token_file.or(other.admin_token_file),
@@ -149,6 +154,7 @@ impl From<Settings> for Config {
             max_clients: settings.max_clients.unwrap_or(DEFAULT_MAX_CLIENTS),
             max_frame_len: settings.max_frame_len.unwrap_or(frame::DEFAULT_MAX_BODY_LEN),
             write_timeout: DEFAULT_WRITE_TIMEOUT,
+            compression: settings.compression.unwrap_or(false),
             builtin_functions: settings.builtin_functions.unwrap_or(false),
             functions: settings.functions.unwrap_or_default(),
             admin_token_file: settings.admin_token_file.filter(|path| path != Path::new("")),

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::message::{
-    Aip, ClientHash, ClientList, EXIT_SERVER_FULL, ErrorCode, ErrorReport, Hsk, SessionInfo,
-    VipAnswer, VipRequest, encode_greeting,
+    Aip, ClientHash, ClientList, EXIT_SERVER_FULL, ErrorCode, ErrorReport, Hsk, HskFlag,
+    SessionInfo, VipAnswer, VipRequest, encode_greeting,
 };
 use dosp_proto::vip::{Network, Vip};
 
@@ -119,6 +119,7 @@ pub struct Hub {
     by_vip: BTreeMap<Vip, SessionId>,
     blocked: BTreeSet<Vip>,
     admin: Admin,
+    hsk: Hsk,
     /// Frames from and to sessions that have ended.
     num_past_frames: (u64, u64),
     next_id: u64,
@@ -138,6 +139,7 @@ impl Hub {
             by_vip: BTreeMap::new(),
             blocked: BTreeSet::new(),
             admin: Admin::default(),
+            hsk: Hsk::OURS,
             num_past_frames: (0, 0),
             next_id: 1,
             log_limit: TokenBucket::new(LOGGED_PER_SECOND, LOGGED_PER_SECOND),
@@ -149,6 +151,13 @@ impl Hub {
     #[must_use]
     pub fn with_admin(mut self, access: AdminAccess) -> Self {
         self.admin.access = access;
+        self
+    }
+
+    /// Announces that every body after the greeting is compressed, or that none is.
+    #[must_use]
+    pub fn with_compression(mut self, compression: bool) -> Self {
+        self.hsk.flag = if compression { HskFlag::Compression } else { HskFlag::Space };
         self
     }
 
@@ -194,7 +203,7 @@ impl Hub {
         };
         self.sessions.insert(id, session);
         self.by_vip.insert(vip, id);
-        Ok(Admitted { id, vip, greeting: encode_greeting(vip, Hsk::OURS), counters })
+        Ok(Admitted { id, vip, greeting: encode_greeting(vip, self.hsk), counters })
     }
 
     /// Ends a session and frees its vIP, which is returned.

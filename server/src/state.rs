@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) functions: Arc<Functions>,
     pub(crate) network: Network,
     pub(crate) max_frame_len: usize,
+    pub(crate) compression: bool,
     pub(crate) write_timeout: Duration,
     pub(crate) read_buffers: BufferPool,
     write_buffers: Arc<BufferPool>,
@@ -48,7 +49,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: &Config, admin: AdminAccess) -> Self {
-        let hub = Hub::new(config.network, config.max_clients).with_admin(admin);
+        let hub = Hub::new(config.network, config.max_clients)
+            .with_admin(admin)
+            .with_compression(config.compression);
         Self {
             hub: Mutex::new(hub),
             routes: RwLock::default(),
@@ -56,6 +59,7 @@ impl Shared {
             functions: Arc::new(Functions::new(config.builtin_functions, &config.functions)),
             network: config.network,
             max_frame_len: config.max_frame_len,
+            compression: config.compression,
             write_timeout: config.write_timeout,
             read_buffers: BufferPool::for_reading(),
             write_buffers: Arc::new(BufferPool::for_writing()),

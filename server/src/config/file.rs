@@ -20,11 +20,12 @@ use crate::functions::{Allow, Program};
 pub const EXAMPLE: &str = include_str!("../../server.example.toml");
 
 /// All keys, for hints.
-pub(super) const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 11] = [
     "listen",
     "network",
     "max_clients",
     "max_frame_len",
+    "compression",
     "builtin_functions",
     "functions",
     "admin_token_file",
@@ -49,6 +50,7 @@ struct Raw {
     network: Option<String>,
     max_clients: Option<usize>,
     max_frame_len: Option<usize>,
+    compression: Option<bool>,
     builtin_functions: Option<bool>,
     functions: Option<BTreeMap<String, RawProgram>>,
     admin_token_file: Option<PathBuf>,
@@ -135,6 +137,7 @@ impl Settings {
             network: check.value("network", raw.network, |text| parse_network(&text))?,
             max_clients: check.value("max_clients", raw.max_clients, check_max_clients)?,
             max_frame_len: check.value("max_frame_len", raw.max_frame_len, check_max_frame_len)?,
+            compression: raw.compression,
             builtin_functions: raw.builtin_functions,
             functions: check.value("functions", raw.functions, check_functions)?,
             admin_token_file: raw.admin_token_file,

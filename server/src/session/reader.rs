@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
-use dosp_proto::frame::{FrameDecoder, FrameType, S2c};
+use dosp_proto::frame::{Frame, FrameDecoder, FrameType, S2c};
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::mpak::{MpakError, SubFrames};
+use dosp_proto::zlib::Inflater;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::task::{JoinSet, coop, yield_now};
@@ -110,21 +111,43 @@ impl Reader {
             return Err(End::Closed);
         }
         decoder.advance(read_len);
-        let handled = self.handle_frames(decoder).await;
+        let handled = if self.shared.compression {
+            self.handle_compressed(decoder).await
+        } else {
+            self.handle_frames(decoder).await
+        };
         self.count();
         handled.map(|()| read_len < space_len)
     }
 
     async fn handle_frames(&mut self, decoder: &mut FrameDecoder) -> Result<(), End> {
         while let Some(frame) = decoder.next_frame()? {
-            self.num_uncounted += 1;
-            match frame.frame_type() {
-                FrameType::S2C => self.handle_s2c(frame.into_s2c()?).await?,
-                FrameType::MPAK => self.handle_mpak(frame.into_body_mut()).await?,
-                other => self.handle_control(other, frame.body()).await?,
-            }
+            self.handle_frame(frame).await?;
         }
         Ok(())
+    }
+
+    /// As above, where every body is compressed. What inflates them is made anew each turn, so that
+    /// an idle session owns none.
+    async fn handle_compressed(&mut self, decoder: &mut FrameDecoder) -> Result<(), End> {
+        let mut inflater = Inflater::new(self.shared.max_frame_len);
+        let mut room = Vec::new();
+        while let Some(frame) = decoder.next_frame()? {
+            let frame = inflater.inflate_frame(&frame, &mut room)?;
+            self.handle_frame(frame).await?;
+            // A small body can be much work.
+            coop::consume_budget().await;
+        }
+        Ok(())
+    }
+
+    async fn handle_frame(&mut self, frame: Frame<'_>) -> Result<(), End> {
+        self.num_uncounted += 1;
+        match frame.frame_type() {
+            FrameType::S2C => self.handle_s2c(frame.into_s2c()?).await,
+            FrameType::MPAK => self.handle_mpak(frame.into_body_mut()).await,
+            other => self.handle_control(other, frame.body()).await,
+        }
     }
 
     /// Every frame in it as if it had been sent alone. What is no frame is passed over.

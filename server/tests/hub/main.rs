@@ -4,6 +4,7 @@
 
 mod admin;
 mod client;
+mod compression;
 mod control;
 mod functions;
 mod joining;
