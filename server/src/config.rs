@@ -15,6 +15,7 @@ use dosp_proto::frame;
 use dosp_proto::vip::Network;
 use tracing::level_filters::LevelFilter;
 
+use crate::control::DEFAULT_SOCKET;
 use crate::functions::Program;
 pub use error::{ConfigError, ValueError};
 pub use file::EXAMPLE;
@@ -70,6 +71,8 @@ pub struct Config {
     pub admin_token_file: Option<PathBuf>,
     /// Whether administrators may come from other machines, over plain TCP.
     pub admin_remote: bool,
+    /// The local socket.
+    pub socket: PathBuf,
     /// The least important lines that are logged.
     pub log: LevelFilter,
     /// How they look.
@@ -103,6 +106,8 @@ pub struct Settings {
     pub admin_token_file: Option<PathBuf>,
     /// See [`Config::admin_remote`].
     pub admin_remote: Option<bool>,
+    /// See [`Config::socket`].
+    pub socket: Option<PathBuf>,
     /// See [`Config::log`].
     pub log: Option<LevelFilter>,
     /// See [`Config::log_format`].
@@ -140,6 +145,7 @@ impl Settings {
             functions: self.functions.or(other.functions),
             admin_token_file: self.admin_token_file.or(other.admin_token_file),
             admin_remote: self.admin_remote.or(other.admin_remote),
+            socket: self.socket.or(other.socket),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
         }
@@ -159,6 +165,7 @@ impl From<Settings> for Config {
             functions: settings.functions.unwrap_or_default(),
             admin_token_file: settings.admin_token_file.filter(|path| path != Path::new("")),
             admin_remote: settings.admin_remote.unwrap_or(false),
+            socket: settings.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
             log: settings.log.unwrap_or(LevelFilter::INFO),
             log_format: settings.log_format.unwrap_or_default(),
         }

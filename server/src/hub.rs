@@ -109,6 +109,23 @@ impl Session {
     }
 }
 
+/// What the hub knows of a session.
+#[derive(Debug, Clone)]
+pub struct SessionReport {
+    /// Its vIP.
+    pub vip: Vip,
+    /// Where it connected from.
+    pub addr: SocketAddr,
+    /// Whether it may administer the hub.
+    pub is_admin: bool,
+    /// The hash that it says is its own.
+    pub hash: Option<ClientHash>,
+    /// How long it has been there.
+    pub uptime: Duration,
+    /// Frames from it and to it.
+    pub num_frames: (u64, u64),
+}
+
 /// The hub's state.
 #[derive(Debug)]
 pub struct Hub {
@@ -167,6 +184,21 @@ impl Hub {
         let num_frames = self.sessions.values().map(Session::num_frames);
         num_frames
             .fold(self.num_past_frames, |(rx, tx), (more_rx, more_tx)| (rx + more_rx, tx + more_tx))
+    }
+
+    /// All sessions, by vIP.
+    #[must_use]
+    pub fn report(&self, now: Instant) -> Vec<SessionReport> {
+        let sessions = self.by_vip.values().filter_map(|id| self.sessions.get(id));
+        let report = |session: &Session| SessionReport {
+            vip: session.vip,
+            addr: session.addr,
+            is_admin: session.is_admin,
+            hash: session.hash,
+            uptime: session.uptime(now),
+            num_frames: session.num_frames(),
+        };
+        sessions.map(report).collect()
     }
 
     /// The network that the vIPs come from.
@@ -363,7 +395,7 @@ impl Hub {
 }
 
 /// The beginning of a client's text, such that it can do nothing to a terminal or a log.
-fn loggable(text: &[u8]) -> String {
+pub(crate) fn loggable(text: &[u8]) -> String {
     let prefix = text.get(..MAX_LOGGED_LEN).unwrap_or(text);
     String::from_utf8_lossy(prefix).escape_debug().to_string()
 }

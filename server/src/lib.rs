@@ -12,6 +12,7 @@
 //! | `listen` | binding and accepting |
 //! | `state` | what all sessions share, and the order of its locks |
 //! | [`tokens`] | the secrets of administrators |
+//! | [`control`] | the local socket, for commands on this machine |
 //! | [`nofile`] | how many connections the system allows |
 //!
 //! The life of a frame: `session::reader` finds it in its buffer, stamps SRC there and appends it to
@@ -20,7 +21,9 @@
 
 mod buffers;
 pub mod config;
+pub mod control;
 pub mod functions;
+mod handle;
 pub mod hub;
 mod listen;
 pub mod nofile;
@@ -42,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub use config::Config;
+pub use handle::HubHandle;
 use hub::AdminAccess;
 pub use listen::BindError;
 use state::Shared;
@@ -101,6 +105,12 @@ impl Server {
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
+    }
+
+    /// For those on this machine who look after the hub.
+    #[must_use]
+    pub fn handle(&self) -> HubHandle {
+        HubHandle::new(Arc::clone(&self.shared), self.local_addrs.clone())
     }
 
     /// Serves until `shutdown`; then says EXIT to every client and returns when they have read it,

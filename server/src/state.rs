@@ -16,8 +16,8 @@ use crate::buffers::BufferPool;
 use crate::config::Config;
 use crate::functions::Functions;
 use crate::hub::{
-    AdminAccess, EXIT_KICKED, Effect, FrameCounters, Hub, Outcome, Refused, SessionId, exit_frame,
-    text_frame,
+    AdminAccess, EXIT_KICKED, Effect, FrameCounters, Hub, Outcome, Refused, SessionId,
+    SessionReport, exit_frame, text_frame,
 };
 use crate::queue::Outbox;
 use crate::routes::Routes;
@@ -108,6 +108,19 @@ impl Shared {
         for outbox in self.outboxes() {
             outbox.finish(&exit, 1);
         }
+    }
+
+    /// Does what an administrator says who is no client; returns the answer.
+    pub(crate) fn administer(&self, line: &str) -> String {
+        let mut hub = self.hub();
+        let outcome = hub.administer(line, Instant::now());
+        self.carry_out(&outcome, hub, None)
+    }
+
+    /// All sessions, and the frames from and to all that there have been.
+    pub(crate) fn report(&self, now: Instant) -> (Vec<SessionReport>, (u64, u64)) {
+        let hub = self.hub();
+        (hub.report(now), hub.num_frames())
     }
 
     /// Does to others what a command causes; returns the answer.

@@ -20,7 +20,7 @@ use crate::functions::{Allow, Program};
 pub const EXAMPLE: &str = include_str!("../../server.example.toml");
 
 /// All keys, for hints.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "listen",
     "network",
     "max_clients",
@@ -30,6 +30,7 @@ pub(super) const KEYS: [&str; 11] = [
     "functions",
     "admin_token_file",
     "admin_remote",
+    "socket",
     "log",
     "log_format",
 ];
@@ -55,6 +56,7 @@ struct Raw {
     functions: Option<BTreeMap<String, RawProgram>>,
     admin_token_file: Option<PathBuf>,
     admin_remote: Option<bool>,
+    socket: Option<PathBuf>,
     log: Option<String>,
     log_format: Option<String>,
 }
@@ -142,6 +144,7 @@ impl Settings {
             functions: check.value("functions", raw.functions, check_functions)?,
             admin_token_file: raw.admin_token_file,
             admin_remote: raw.admin_remote,
+            socket: raw.socket,
             log: check.value("log", raw.log, |text| parse_level(&text))?,
             log_format: check.value("log_format", raw.log_format, |text| parse_format(&text))?,
         })
