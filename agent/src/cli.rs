@@ -50,6 +50,12 @@ pub(crate) enum Command {
     Send(Send),
     /// Print raw messages as they come
     Listen(Listen),
+    /// Print the vIPs of all clients of the hub
+    Clients(Ask),
+    /// Call a function of the hub and print what it returns
+    Call(Call),
+    /// Show what the hub knows of this agent
+    Info(Ask),
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +126,23 @@ pub(crate) struct Listen {
     pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) own: OwnLink,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    #[command(flatten)]
+    pub(crate) output: Json,
+    #[command(flatten)]
+    pub(crate) own: OwnLink,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Call {
+    /// The function's name; a dosp-server knows time, uptime, version and clients
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 /// How a command works without a running agent.

@@ -17,6 +17,8 @@ pub enum Exit {
     Refused = 4,
     /// The peer is offline or gives no answer.
     PeerOffline = 6,
+    /// No answer in time.
+    TimedOut = 8,
     /// Needs privilege.
     NoPrivilege = 77,
     /// Interrupted.

@@ -60,6 +60,9 @@ async fn dispatch(command: &Command, settings: Settings) -> Result<(), Failure> 
         Command::Peers(args) => cmd::status::peers(args, &settings).await,
         Command::Ip => cmd::status::ip(&settings).await,
         Command::Send(args) => cmd::send::run(args, &settings).await,
+        Command::Clients(args) => cmd::hub::clients(args, &settings).await,
+        Command::Call(args) => cmd::hub::call(args, &settings).await,
+        Command::Info(args) => cmd::hub::info(args, &settings).await,
         Command::Listen(args) => cmd::listen::run(args, &settings).await,
     }
 }

@@ -11,7 +11,9 @@
 //! [`FrameDecoder`] owns the bytes that were read; a [`Frame`] borrows them mutably, so that a hub
 //! can stamp an address and an agent can decrypt without copying.
 
-use std::fmt;
+mod frame_type;
+
+pub use frame_type::FrameType;
 
 use crate::vip::Vip;
 
@@ -28,70 +30,6 @@ pub const MIN_MAX_BODY_LEN: usize = 66 * 1024;
 
 /// A decoder's buffer starts with this much room and grows only as bytes arrive.
 const MIN_SPACE: usize = 16 * 1024;
-
-/// The TYPE byte of a frame.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FrameType(pub u8);
-
-impl FrameType {
-    /// Text or bytes for the hub, or a broadcast from it.
-    pub const MSG: Self = Self(0x01);
-    /// Liveness; answered with an empty PING.
-    pub const PING: Self = Self(0x02);
-    /// Client to client: carries DST, SRC and DATA.
-    pub const S2C: Self = Self(0x03);
-    /// Get client list.
-    pub const GCL: Self = Self(0x04);
-    /// Call a function of the hub.
-    pub const FN: Self = Self(0x05);
-    /// Server discovery, between hubs.
-    pub const SD: Self = Self(0x06);
-    /// Request a vIP.
-    pub const RQIP: Self = Self(0x07);
-    /// Get session information.
-    pub const GSI: Self = Self(0x08);
-    /// Server answer, to FN.
-    pub const SA: Self = Self(0x10);
-    /// The end of a connection, from either side.
-    pub const EXIT: Self = Self(0x11);
-    /// An error report.
-    pub const ERR: Self = Self(0x12);
-    /// Assign vIP.
-    pub const AIP: Self = Self(0x13);
-    /// The hub's greeting.
-    pub const HSK: Self = Self(0x14);
-    /// Tunnel handshake; only ever the first byte of S2C DATA.
-    pub const HC2C: Self = Self(0x15);
-}
-
-impl fmt::Debug for FrameType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match *self {
-            Self::MSG => "MSG",
-            Self::PING => "PING",
-            Self::S2C => "S2C",
-            Self::GCL => "GCL",
-            Self::FN => "FN",
-            Self::SD => "SD",
-            Self::RQIP => "RQIP",
-            Self::GSI => "GSI",
-            Self::SA => "SA",
-            Self::EXIT => "EXIT",
-            Self::ERR => "ERR",
-            Self::AIP => "AIP",
-            Self::HSK => "HSK",
-            Self::HC2C => "HC2C",
-            Self(other) => return write!(f, "0x{other:02X}"),
-        };
-        f.write_str(name)
-    }
-}
-
-impl fmt::Display for FrameType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
 
 /// Why a byte stream stopped being frames. The connection cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -121,6 +59,11 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
+    /// The frame that `bytes` are, header included.
+    pub(crate) fn whole(bytes: &'a mut [u8]) -> Self {
+        Self { bytes }
+    }
+
     /// TYPE.
     #[must_use]
     pub fn frame_type(&self) -> FrameType {
@@ -136,7 +79,13 @@ impl<'a> Frame<'a> {
     /// The body, for as long as the decoder's buffer lives.
     #[must_use]
     pub fn into_body(self) -> &'a [u8] {
-        self.bytes.get(HEADER_LEN..).unwrap_or_default()
+        self.into_body_mut()
+    }
+
+    /// The body, to be changed in place.
+    #[must_use]
+    pub fn into_body_mut(self) -> &'a mut [u8] {
+        self.bytes.get_mut(HEADER_LEN..).unwrap_or_default()
     }
 
     /// The view of a body that has addresses.
@@ -150,6 +99,14 @@ impl<'a> Frame<'a> {
         }
         Ok(S2c { bytes: self.bytes })
     }
+}
+
+/// Cuts the first whole frame off `bytes`; `None` where there is none.
+pub fn split_first(bytes: &mut [u8]) -> Option<(Frame<'_>, &mut [u8])> {
+    let &[_, len @ ..] = bytes.first_chunk::<HEADER_LEN>()?;
+    let frame_len = HEADER_LEN.saturating_add(u32::from_be_bytes(len) as usize);
+    let (bytes, rest) = bytes.split_at_mut_checked(frame_len)?;
+    Some((Frame { bytes }, rest))
 }
 
 /// An S2C frame.
@@ -327,17 +284,32 @@ pub fn encode_s2c<E>(
     src: Vip,
     write_data: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
 ) -> Result<(), E> {
+    encode_with(out, FrameType::S2C, |out| {
+        out.extend_from_slice(&dst.octets());
+        out.extend_from_slice(&src.octets());
+        write_data(out)
+    })
+}
+
+/// Appends a frame whose body is what `write_body` appends. Where that fails, `out` is as it was
+/// before.
+///
+/// # Errors
+/// What `write_body` returns.
+pub fn encode_with<E>(
+    out: &mut Vec<u8>,
+    frame_type: FrameType,
+    write_body: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
     let start = out.len();
-    out.extend_from_slice(&header(FrameType::S2C, 0));
-    out.extend_from_slice(&dst.octets());
-    out.extend_from_slice(&src.octets());
-    if let Err(error) = write_data(out) {
+    out.extend_from_slice(&header(frame_type, 0));
+    if let Err(error) = write_body(out) {
         out.truncate(start);
         return Err(error);
     }
     let body_len = out.len() - start - HEADER_LEN;
     if let Some(field) = out.get_mut(start..start + HEADER_LEN) {
-        field.copy_from_slice(&header(FrameType::S2C, body_len));
+        field.copy_from_slice(&header(frame_type, body_len));
     }
     Ok(())
 }

@@ -8,6 +8,8 @@
 //! | [`frame`] | the unit on TCP: header, decoder, encoders |
 //! | [`vip`] | virtual addresses and the networks they come from |
 //! | [`message`] | the bodies of control frames |
+//! | [`mpak`] | several frames in the body of one |
+//! | [`zlib`] | compressed bodies, inflated within a limit |
 //! | [`packet`] | the one place where an IP header is parsed |
 //! | [`tunnel`] | end-to-end encrypted tunnels between two agents |
 //! | [`limit`] | a token bucket over a given clock |
@@ -20,9 +22,11 @@
 pub mod frame;
 pub mod limit;
 pub mod message;
+pub mod mpak;
 pub mod packet;
 pub mod tunnel;
 pub mod vip;
+pub mod zlib;
 
 use std::time::Instant;
 

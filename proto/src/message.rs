@@ -1,5 +1,8 @@
 //! The bodies of control frames: one type each, with its encoding and its decoding.
 
+mod client_info;
+
+pub use client_info::ClientHash;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{self, FrameType};
@@ -241,6 +244,10 @@ impl SessionInfo {
 pub struct ErrorCode(pub u8);
 
 impl ErrorCode {
+    /// FN named a function that the hub does not have.
+    pub const FUNCTION_NOT_FOUND: Self = Self(0x01);
+    /// A function did not do what it is for; the detail is text.
+    pub const FUNCTION_FAILED: Self = Self(0x02);
     /// S2C could not be delivered; the detail is DST, then text.
     pub const S2C_FAILED: Self = Self(0x03);
     /// RQIP could not be read.

@@ -1,5 +1,7 @@
 //! The edge: the command line, the log, signals, exit codes, and errors in words.
 
+mod ask;
+
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,11 +11,17 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use dosp_proto::vip::Network;
 use dosp_server::config::{self, ConfigError, LogFormat, Settings};
-use dosp_server::{BindError, Config, Server, nofile};
+use dosp_server::control::DEFAULT_SOCKET;
+use dosp_server::control::client::ControlError;
+use dosp_server::control::server::{ControlServer, SocketError};
+use dosp_server::{Config, HubHandle, Server, StartError, nofile};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
+
+use ask::{AdminArgs, StatusArgs};
 
 /// Read where it exists and no other file is given.
 const DEFAULT_FILE: &str = "/etc/dosp/server.toml";
@@ -21,6 +29,9 @@ const DEFAULT_FILE: &str = "/etc/dosp/server.toml";
 const EXIT_FAILED: u8 = 1;
 /// Usage or configuration.
 const EXIT_USAGE: u8 = 2;
+
+/// There is no hub to ask.
+const EXIT_NOT_RUNNING: u8 = 3;
 
 /// The DoSP hub: routes frames by vIP and cannot read them.
 #[derive(Debug, Parser)]
@@ -48,6 +59,10 @@ enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Show what the running hub is doing
+    Status(StatusArgs),
+    /// Administer the running hub: kick, ban, block, broadcast and more
+    Admin(AdminArgs),
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +76,18 @@ struct RunArgs {
     /// How many clients at a time
     #[arg(long, value_name = "N", value_parser = parse_max_clients)]
     max_clients: Option<usize>,
+    /// Compress all bodies; clients before 0.1.4 cannot join then
+    #[arg(long)]
+    compression: bool,
+    /// Let clients call the functions time, uptime, version and clients
+    #[arg(long)]
+    builtin_functions: bool,
+    /// Tokens that make an administrator, one a line; nobody else may read the file
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+    /// Local socket for status and admin [default: /run/dosp/server.sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
     /// Configuration file [default: /etc/dosp/server.toml where it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -77,6 +104,8 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Command::Check { file }) => check(&file),
+        Some(Command::Status(args)) => ask::status(args),
+        Some(Command::Admin(args)) => ask::admin(args),
         Some(Command::Run(args)) => run(args),
         None => run(cli.run),
     };
@@ -127,6 +156,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let server = Server::bind(config)?;
+    let control = start_control(config, server.handle()).await?;
     let stop = shutdown.clone();
     tokio::spawn(async move {
         tokio::select! {
@@ -136,7 +166,28 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         stop.cancel();
     });
     server.run(shutdown).await;
+    drop(control);
     Ok(())
+}
+
+/// The local socket, until the task is dropped. At its default place it may be missing: a hub needs no
+/// right to write there.
+async fn start_control(
+    config: &Config,
+    hub: HubHandle,
+) -> Result<Option<AbortOnDropHandle<()>>, SocketError> {
+    match ControlServer::bind(&config.socket).await {
+        Ok(control) => Ok(Some(AbortOnDropHandle::new(tokio::spawn(control.run(hub))))),
+        Err(error) if config.socket == Path::new(DEFAULT_SOCKET) => {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            warn!(
+                error,
+                "no local socket: 'dosp-server status' and 'admin' will not reach this hub"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 impl RunArgs {
@@ -146,9 +197,13 @@ impl RunArgs {
             listen,
             network: self.network,
             max_clients: self.max_clients,
-            max_frame_len: None,
             log: self.log,
+            admin_token_file: self.admin_token_file,
+            compression: self.compression.then_some(true),
+            socket: self.socket,
+            builtin_functions: self.builtin_functions.then_some(true),
             log_format: self.log_format,
+            ..Settings::default()
         }
     }
 }
@@ -187,8 +242,15 @@ fn limit_clients(config: &mut Config) {
 fn report(error: &anyhow::Error) -> ExitCode {
     let (code, hint) = if let Some(error) = error.downcast_ref::<ConfigError>() {
         (EXIT_USAGE, Some(error.hint()))
-    } else if let Some(error) = error.downcast_ref::<BindError>() {
-        (EXIT_FAILED, Some(error.hint()))
+    } else if let Some(error) = error.downcast_ref::<ControlError>() {
+        let code = if ask::is_not_running(error) { EXIT_NOT_RUNNING } else { EXIT_FAILED };
+        (code, ask::hint(error))
+    } else if let Some(error) = error.downcast_ref::<StartError>() {
+        let code = match error {
+            StartError::Tokens(_) => EXIT_USAGE,
+            StartError::Bind(_) => EXIT_FAILED,
+        };
+        (code, Some(error.hint()))
     } else {
         (EXIT_FAILED, None)
     };

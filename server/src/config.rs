@@ -6,13 +6,17 @@
 mod error;
 mod file;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dosp_proto::frame;
 use dosp_proto::vip::Network;
 use tracing::level_filters::LevelFilter;
 
+use crate::control::DEFAULT_SOCKET;
+use crate::functions::Program;
 pub use error::{ConfigError, ValueError};
 pub use file::EXAMPLE;
 
@@ -57,6 +61,18 @@ pub struct Config {
     pub max_frame_len: usize,
     /// How long a session may take not one byte of what is queued for it.
     pub write_timeout: Duration,
+    /// Whether bodies are compressed: clients before 0.1.4 cannot join then.
+    pub compression: bool,
+    /// Whether clients can call the built-in functions.
+    pub builtin_functions: bool,
+    /// Programs that clients can call, by name.
+    pub functions: BTreeMap<String, Program>,
+    /// Where the tokens of administrators are; without it nobody is one.
+    pub admin_token_file: Option<PathBuf>,
+    /// Whether administrators may come from other machines, over plain TCP.
+    pub admin_remote: bool,
+    /// The local socket.
+    pub socket: PathBuf,
     /// The least important lines that are logged.
     pub log: LevelFilter,
     /// How they look.
@@ -80,6 +96,18 @@ pub struct Settings {
     pub max_clients: Option<usize>,
     /// See [`Config::max_frame_len`].
     pub max_frame_len: Option<usize>,
+    /// See [`Config::compression`].
+    pub compression: Option<bool>,
+    /// See [`Config::builtin_functions`].
+    pub builtin_functions: Option<bool>,
+    /// See [`Config::functions`].
+    pub functions: Option<BTreeMap<String, Program>>,
+    /// See [`Config::admin_token_file`]; an empty path says that there is none.
+    pub admin_token_file: Option<PathBuf>,
+    /// See [`Config::admin_remote`].
+    pub admin_remote: Option<bool>,
+    /// See [`Config::socket`].
+    pub socket: Option<PathBuf>,
     /// See [`Config::log`].
     pub log: Option<LevelFilter>,
     /// See [`Config::log_format`].
@@ -98,10 +126,9 @@ impl Settings {
         Ok(Self {
             listen: listen_from(host, port),
             network: env.read("DOSP_IP_TEMPLATE", parse_network)?,
-            max_clients: None,
-            max_frame_len: None,
             log: env.read("DOSP_LOG", parse_level)?,
             log_format: env.read("DOSP_LOG_FORMAT", parse_format)?,
+            ..Self::default()
         })
     }
 
@@ -113,6 +140,12 @@ impl Settings {
             network: self.network.or(other.network),
             max_clients: self.max_clients.or(other.max_clients),
             max_frame_len: self.max_frame_len.or(other.max_frame_len),
+            compression: self.compression.or(other.compression),
+            builtin_functions: self.builtin_functions.or(other.builtin_functions),
+            functions: self.functions.or(other.functions),
+            admin_token_file: self.admin_token_file.or(other.admin_token_file),
+            admin_remote: self.admin_remote.or(other.admin_remote),
+            socket: self.socket.or(other.socket),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
         }
@@ -127,6 +160,12 @@ impl From<Settings> for Config {
             max_clients: settings.max_clients.unwrap_or(DEFAULT_MAX_CLIENTS),
             max_frame_len: settings.max_frame_len.unwrap_or(frame::DEFAULT_MAX_BODY_LEN),
             write_timeout: DEFAULT_WRITE_TIMEOUT,
+            compression: settings.compression.unwrap_or(false),
+            builtin_functions: settings.builtin_functions.unwrap_or(false),
+            functions: settings.functions.unwrap_or_default(),
+            admin_token_file: settings.admin_token_file.filter(|path| path != Path::new("")),
+            admin_remote: settings.admin_remote.unwrap_or(false),
+            socket: settings.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
             log: settings.log.unwrap_or(LevelFilter::INFO),
             log_format: settings.log_format.unwrap_or_default(),
         }

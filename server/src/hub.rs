@@ -3,27 +3,39 @@
 //! S2C frames never come here: a reader stamps them and looks the route up by itself. So nothing
 //! in this module is on the hot path, and one lock around it is enough.
 
-use std::collections::BTreeMap;
+mod admin;
+mod command;
+mod effect;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::message::{
-    Aip, ClientList, EXIT_SERVER_FULL, ErrorCode, ErrorReport, Hsk, SessionInfo, VipAnswer,
-    VipRequest, encode_greeting,
+    Aip, ClientHash, ClientList, EXIT_SERVER_FULL, ErrorCode, ErrorReport, Hsk, HskFlag,
+    SessionInfo, VipAnswer, VipRequest, encode_greeting,
 };
 use dosp_proto::vip::{Network, Vip};
 
+pub use admin::{AdminAccess, AuthRefusal};
+pub use command::Outcome;
+pub use effect::{EXIT_KICKED, Effect, exit_frame, text_frame, undeliverable_frame};
+
 use crate::vips::{TakeError, VipAllocator};
+use admin::Admin;
+use effect::{EXIT_BLOCKED, reply};
 
 /// Messages to the hub that are logged per second; the rest is only counted.
 const LOGGED_PER_SECOND: u32 = 10;
 /// Bytes of a client's text that are logged, before escaping.
 const MAX_LOGGED_LEN: usize = 200;
+
+const NAME_NOT_UTF8: &[u8] = b"the name is not UTF-8";
 
 /// Numbers the sessions of a hub, never twice the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,45 +88,42 @@ impl Refused {
     }
 }
 
-/// What a control frame causes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Nothing at all.
-    Nothing,
-    /// One whole frame for the session itself.
-    Reply(Vec<u8>),
-    /// The session has another vIP: frames to `from` are no longer for it, frames to `to` are, as
-    /// soon as the two frames of `reply` are queued for it.
-    Readdress {
-        /// The vIP it had.
-        from: Vip,
-        /// The vIP it has.
-        to: Vip,
-        /// RQIP and AIP, to be queued in one piece.
-        reply: Vec<u8>,
-    },
-    /// A message for the hub's log.
-    Log {
-        /// Its beginning, without control characters.
-        text: String,
-        /// How many bytes it has.
-        message_len: usize,
-        /// How many messages before it were not logged, because there were too many.
-        num_suppressed: u64,
-    },
-    /// The client leaves.
-    Close {
-        /// What it said, without control characters.
-        code: String,
-    },
-}
-
 #[derive(Debug)]
 struct Session {
     vip: Vip,
     addr: SocketAddr,
     admitted_at: Instant,
+    is_admin: bool,
+    hash: Option<ClientHash>,
     counters: Arc<FrameCounters>,
+}
+
+impl Session {
+    fn uptime(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.admitted_at)
+    }
+
+    fn num_frames(&self) -> (u64, u64) {
+        let FrameCounters { rx, tx } = &*self.counters;
+        (rx.load(Ordering::Relaxed), tx.load(Ordering::Relaxed))
+    }
+}
+
+/// What the hub knows of a session.
+#[derive(Debug, Clone)]
+pub struct SessionReport {
+    /// Its vIP.
+    pub vip: Vip,
+    /// Where it connected from.
+    pub addr: SocketAddr,
+    /// Whether it may administer the hub.
+    pub is_admin: bool,
+    /// The hash that it says is its own.
+    pub hash: Option<ClientHash>,
+    /// How long it has been there.
+    pub uptime: Duration,
+    /// Frames from it and to it.
+    pub num_frames: (u64, u64),
 }
 
 /// The hub's state.
@@ -125,6 +134,11 @@ pub struct Hub {
     vips: VipAllocator,
     sessions: BTreeMap<SessionId, Session>,
     by_vip: BTreeMap<Vip, SessionId>,
+    blocked: BTreeSet<Vip>,
+    admin: Admin,
+    hsk: Hsk,
+    /// Frames from and to sessions that have ended.
+    num_past_frames: (u64, u64),
     next_id: u64,
     log_limit: TokenBucket,
     num_suppressed: u64,
@@ -140,10 +154,51 @@ impl Hub {
             vips: VipAllocator::new(network),
             sessions: BTreeMap::new(),
             by_vip: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            admin: Admin::default(),
+            hsk: Hsk::OURS,
+            num_past_frames: (0, 0),
             next_id: 1,
             log_limit: TokenBucket::new(LOGGED_PER_SECOND, LOGGED_PER_SECOND),
             num_suppressed: 0,
         }
+    }
+
+    /// Lets some be administrators; without this nobody is.
+    #[must_use]
+    pub fn with_admin(mut self, access: AdminAccess) -> Self {
+        self.admin.access = access;
+        self
+    }
+
+    /// Announces that every body after the greeting is compressed, or that none is.
+    #[must_use]
+    pub fn with_compression(mut self, compression: bool) -> Self {
+        self.hsk.flag = if compression { HskFlag::Compression } else { HskFlag::Space };
+        self
+    }
+
+    /// Frames from and to all sessions that there have been.
+    #[must_use]
+    pub fn num_frames(&self) -> (u64, u64) {
+        let num_frames = self.sessions.values().map(Session::num_frames);
+        num_frames
+            .fold(self.num_past_frames, |(rx, tx), (more_rx, more_tx)| (rx + more_rx, tx + more_tx))
+    }
+
+    /// All sessions, by vIP.
+    #[must_use]
+    pub fn report(&self, now: Instant) -> Vec<SessionReport> {
+        let sessions = self.by_vip.values().filter_map(|id| self.sessions.get(id));
+        let report = |session: &Session| SessionReport {
+            vip: session.vip,
+            addr: session.addr,
+            is_admin: session.is_admin,
+            hash: session.hash,
+            uptime: session.uptime(now),
+            num_frames: session.num_frames(),
+        };
+        sessions.map(report).collect()
     }
 
     /// The network that the vIPs come from.
@@ -170,17 +225,27 @@ impl Hub {
         let id = SessionId(self.next_id);
         self.next_id += 1;
         let counters = Arc::new(FrameCounters::default());
-        let session = Session { vip, addr, admitted_at: now, counters: Arc::clone(&counters) };
+        let session = Session {
+            vip,
+            addr,
+            admitted_at: now,
+            is_admin: false,
+            hash: None,
+            counters: Arc::clone(&counters),
+        };
         self.sessions.insert(id, session);
         self.by_vip.insert(vip, id);
-        Ok(Admitted { id, vip, greeting: encode_greeting(vip, Hsk::OURS), counters })
+        Ok(Admitted { id, vip, greeting: encode_greeting(vip, self.hsk), counters })
     }
 
     /// Ends a session and frees its vIP, which is returned.
     pub fn remove(&mut self, id: SessionId) -> Option<Vip> {
         let session = self.sessions.remove(&id)?;
         self.by_vip.remove(&session.vip);
-        self.vips.release(session.vip);
+        self.release(session.vip);
+        let (rx, tx) = session.num_frames();
+        self.num_past_frames.0 += rx;
+        self.num_past_frames.1 += tx;
         Some(session.vip)
     }
 
@@ -201,9 +266,14 @@ impl Hub {
         match frame_type {
             FrameType::MSG => self.handle_message(body, now),
             FrameType::PING => reply(|out| frame::encode(out, FrameType::PING, &[])),
+            FrameType::FN => self.handle_call(id, body),
             FrameType::GCL => reply(|out| self.client_list().encode_to(out)),
             FrameType::RQIP => self.handle_vip_request(id, body),
             FrameType::GSI => self.handle_info_request(id, now),
+            FrameType::AUTH => self.handle_auth(id, body, now),
+            FrameType::ADMIN => self.handle_command(id, body, now),
+            FrameType::BCST => self.handle_broadcast(id, body),
+            FrameType::CLIENT_INFO => self.handle_client_info(id, body),
             FrameType::EXIT => Effect::Close { code: loggable(body) },
             FrameType(other) => {
                 reply(|out| ErrorReport::Code(ErrorCode::UNKNOWN_TYPE, &[other]).encode_to(out))
@@ -227,6 +297,60 @@ impl Hub {
         ClientList(self.by_vip.keys().copied().collect())
     }
 
+    fn handle_call(&self, id: SessionId, body: &[u8]) -> Effect {
+        let Ok(name) = std::str::from_utf8(body) else {
+            let report = ErrorReport::Code(ErrorCode::FUNCTION_NOT_FOUND, NAME_NOT_UTF8);
+            return reply(|out| report.encode_to(out));
+        };
+        Effect::Call { name: name.to_owned(), is_admin: self.is_admin(id) }
+    }
+
+    fn is_admin(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.is_admin)
+    }
+
+    fn handle_auth(&mut self, id: SessionId, body: &[u8], now: Instant) -> Effect {
+        let Some(session) = self.sessions.get_mut(&id) else { return Effect::Nothing };
+        let outcome = self.admin.check_token(session.addr, body, now);
+        session.is_admin |= outcome.is_ok();
+        let answer = if outcome.is_ok() { "OK" } else { "ERR:Invalid token" };
+        Effect::Auth { reply: text_frame(FrameType::AUTH, answer), outcome }
+    }
+
+    fn handle_command(&mut self, id: SessionId, body: &[u8], now: Instant) -> Effect {
+        if !self.is_admin(id) {
+            let refusal = text_frame(FrameType::ADMIN, "ERR:Not authenticated as admin");
+            return Effect::Reply(refusal);
+        }
+        let outcome = self.administer(&String::from_utf8_lossy(body), now);
+        Effect::Administer { command: loggable(body), outcome }
+    }
+
+    fn handle_broadcast(&self, id: SessionId, body: &[u8]) -> Effect {
+        if !self.is_admin(id) {
+            return Effect::Reply(text_frame(FrameType::ERR, "ERR:Admin only"));
+        }
+        Effect::Broadcast { message: body.to_vec() }
+    }
+
+    /// Never answered: published clients would take an answer for that to something else.
+    fn handle_client_info(&mut self, id: SessionId, body: &[u8]) -> Effect {
+        let Some(session) = self.sessions.get_mut(&id) else { return Effect::Nothing };
+        let Ok(hash) = ClientHash::decode(body) else { return Effect::Nothing };
+        session.hash = Some(hash);
+        if !self.admin.is_blocked(&hash) {
+            return Effect::Nothing;
+        }
+        Effect::Dismiss { exit: exit_frame(EXIT_BLOCKED) }
+    }
+
+    /// Makes a vIP free again, unless it is blocked.
+    fn release(&mut self, vip: Vip) {
+        if !self.blocked.contains(&vip) {
+            self.vips.release(vip);
+        }
+    }
+
     fn handle_vip_request(&mut self, id: SessionId, body: &[u8]) -> Effect {
         let Some(session) = self.sessions.get_mut(&id) else { return Effect::Nothing };
         let Ok(VipRequest(wanted)) = VipRequest::decode(body) else {
@@ -234,16 +358,20 @@ impl Hub {
         };
         let from = session.vip;
         if wanted != from {
+            let is_blocked = self.blocked.contains(&wanted);
             match self.vips.take(wanted) {
-                Ok(()) => self.vips.release(from),
-                Err(TakeError::InUse) => return reply(|out| VipAnswer::IN_USE.encode_to(out)),
-                Err(TakeError::Unusable) => {
+                Ok(()) => {}
+                Err(TakeError::InUse) if !is_blocked => {
+                    return reply(|out| VipAnswer::IN_USE.encode_to(out));
+                }
+                Err(TakeError::Unusable | TakeError::InUse) => {
                     return reply(|out| VipAnswer::UNUSABLE.encode_to(out));
                 }
             }
             session.vip = wanted;
             self.by_vip.remove(&from);
             self.by_vip.insert(wanted, id);
+            self.release(from);
         }
         let mut reply = Vec::new();
         VipAnswer::Granted.encode_to(&mut reply);
@@ -253,42 +381,21 @@ impl Hub {
 
     fn handle_info_request(&self, id: SessionId, now: Instant) -> Effect {
         let Some(session) = self.sessions.get(&id) else { return Effect::Nothing };
+        let (rx_frames, tx_frames) = session.num_frames();
         let info = SessionInfo {
             vip: session.vip,
             network: self.network,
-            uptime_s: now.saturating_duration_since(session.admitted_at).as_secs(),
-            rx_frames: session.counters.rx.load(Ordering::Relaxed),
-            tx_frames: session.counters.tx.load(Ordering::Relaxed),
-            admin: false,
+            uptime_s: session.uptime(now).as_secs(),
+            rx_frames,
+            tx_frames,
+            admin: session.is_admin,
         };
         reply(|out| info.encode_to(out))
     }
 }
 
-/// EXIT with a reason.
-#[must_use]
-pub fn exit_frame(reason: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    frame::encode(&mut out, FrameType::EXIT, reason.as_bytes());
-    out
-}
-
-/// ERR for an S2C frame that was dropped.
-#[must_use]
-pub fn undeliverable_frame(dst: Vip, reason: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    ErrorReport::Undeliverable { dst, reason }.encode_to(&mut out);
-    out
-}
-
-fn reply(encode: impl FnOnce(&mut Vec<u8>)) -> Effect {
-    let mut out = Vec::new();
-    encode(&mut out);
-    Effect::Reply(out)
-}
-
 /// The beginning of a client's text, such that it can do nothing to a terminal or a log.
-fn loggable(text: &[u8]) -> String {
+pub(crate) fn loggable(text: &[u8]) -> String {
     let prefix = text.get(..MAX_LOGGED_LEN).unwrap_or(text);
     String::from_utf8_lossy(prefix).escape_debug().to_string()
 }

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`config`] | flags, environment and file, checked |
+//! | [`functions`] | what clients can call with FN |
 //! | [`hub`] | what the hub decides, without I/O: admission, vIPs, control frames |
 //! | [`vips`] | which vIPs are free |
 //! | [`routes`] | from vIP to session, and each reader's cache of it |
@@ -10,6 +11,8 @@
 //! | `session` | the reader and the writer of one connection |
 //! | `listen` | binding and accepting |
 //! | `state` | what all sessions share, and the order of its locks |
+//! | [`tokens`] | the secrets of administrators |
+//! | [`control`] | the local socket, for commands on this machine |
 //! | [`nofile`] | how many connections the system allows |
 //!
 //! The life of a frame: `session::reader` finds it in its buffer, stamps SRC there and appends it to
@@ -18,6 +21,9 @@
 
 mod buffers;
 pub mod config;
+pub mod control;
+pub mod functions;
+mod handle;
 pub mod hub;
 mod listen;
 pub mod nofile;
@@ -25,6 +31,7 @@ pub mod queue;
 pub mod routes;
 mod session;
 mod state;
+pub mod tokens;
 pub mod vips;
 
 use std::net::SocketAddr;
@@ -38,13 +45,38 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub use config::Config;
+pub use handle::HubHandle;
+use hub::AdminAccess;
 pub use listen::BindError;
 use state::Shared;
+use tokens::{AdminTokens, TokenFileError};
 
 /// What clients are told when the hub stops.
 const STOPPING: &str = "hub is stopping";
 /// How long they may take to read it.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a hub does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It cannot listen.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The tokens of administrators cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
+}
+
+impl StartError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Bind(error) => error.hint(),
+            Self::Tokens(error) => error.hint(),
+        }
+    }
+}
 
 /// A hub that listens and does not accept yet.
 #[derive(Debug)]
@@ -58,18 +90,27 @@ impl Server {
     /// Opens the listeners. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// An address that cannot be listened on, unless it may be left out.
-    pub fn bind(config: &Config) -> Result<Self, BindError> {
+    /// An address that cannot be listened on, unless it may be left out; tokens that cannot be read.
+    pub fn bind(config: &Config) -> Result<Self, StartError> {
+        let tokens = config.admin_token_file.as_deref().map(AdminTokens::from_file).transpose()?;
+        let admin =
+            AdminAccess { tokens: tokens.unwrap_or_default(), allows_remote: config.admin_remote };
         let listeners = listen::bind_all(&config.listen)?;
         let local_addrs = listeners.iter().filter_map(|listener| listener.local_addr().ok());
         let local_addrs = local_addrs.collect();
-        Ok(Self { listeners, local_addrs, shared: Arc::new(Shared::new(config)) })
+        Ok(Self { listeners, local_addrs, shared: Arc::new(Shared::new(config, admin)) })
     }
 
     /// Where it listens, with real ports, in the order of the configuration.
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
+    }
+
+    /// For those on this machine who look after the hub.
+    #[must_use]
+    pub fn handle(&self) -> HubHandle {
+        HubHandle::new(Arc::clone(&self.shared), self.local_addrs.clone())
     }
 
     /// Serves until `shutdown`; then says EXIT to every client and returns when they have read it,

@@ -9,7 +9,7 @@
 
 mod outbox;
 
-pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{Batch, Outbox};
 
 /// Why a frame did not get into a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! One connection: the task that reads it, and the task that writes it.
 //!
 //! ```text
-//! socket ─▶ read_loop ─▶ Routes ─▶ Outbox of the destination ─▶ its write_loop ─▶ its socket
+//! socket ─▶ Reader ─▶ Routes ─▶ Outbox of the destination ─▶ its Writer ─▶ its socket
 //! ```
 //!
 //! A reader whose destination has no room waits, and with it the TCP connection it reads from: that
@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use dosp_proto::frame::DecodeError;
 use dosp_proto::message::ErrorReport;
+use dosp_proto::zlib::InflateError;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
@@ -31,7 +32,7 @@ use tracing::{Span, debug, info, info_span};
 use crate::hub::{Refused, exit_frame};
 use crate::state::{Seat, Shared};
 use reader::Reader;
-use writer::{WriteError, write_loop};
+use writer::{WriteError, Writer};
 
 /// How long an ending session may take to read what is queued for it.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -48,11 +49,13 @@ enum End {
     Left,
     #[error(transparent)]
     Protocol(#[from] DecodeError),
+    #[error(transparent)]
+    Inflate(#[from] InflateError),
     #[error("reading failed")]
     Read(#[source] io::Error),
     #[error(transparent)]
     Write(#[from] WriteError),
-    #[error("the hub is stopping")]
+    #[error("the hub has ended it")]
     Stopped,
     #[error("the writer failed")]
     WriterFailed(#[source] JoinError),
@@ -65,12 +68,17 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
     let (mut socket, write_half) = socket.into_split();
     let outbox = Arc::clone(&seat.outbox);
     let counters = Arc::clone(&seat.counters);
-    let writing = write_loop(write_half, Arc::clone(&outbox), counters, shared.write_timeout);
-    let mut writing = AbortOnDropHandle::new(tokio::spawn(writing));
+    let writer = Writer::new(write_half, Arc::clone(&outbox), counters, shared.write_timeout);
+    let mut writing = AbortOnDropHandle::new(if shared.compression {
+        tokio::spawn(writer.run_compressed())
+    } else {
+        tokio::spawn(writer.run())
+    });
 
     let mut reader = Reader::new(seat, Arc::clone(&shared), span.clone());
     let end = tokio::select! {
         biased;
+        () = outbox.finished() => End::Stopped,
         end = reader.run(&mut socket) => end,
         written = &mut writing => match written {
             Ok(Ok(())) => End::Stopped,
@@ -83,15 +91,17 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
     let seat = reader.into_seat();
     seat.leave();
     match &end {
-        End::Protocol(error) => outbox.finish(&last_words(error), 2),
+        End::Protocol(_) | End::Inflate(_) => outbox.finish(&last_words(&end), 2),
         End::Closed | End::Left => outbox.finish(&[], 0),
-        End::Read(_) | End::Write(_) | End::Stopped | End::WriterFailed(_) => outbox.close(),
+        // Its last words are queued.
+        End::Stopped => {}
+        End::Read(_) | End::Write(_) | End::WriterFailed(_) => outbox.close(),
     }
     if !writing.is_finished() && timeout(FLUSH_TIMEOUT, &mut writing).await.is_err() {
         debug!(parent: &span, "the client did not read its last frames");
     }
     log_end(&span, &end, &seat, &shared);
-    if matches!(end, End::Protocol(_) | End::Left | End::Stopped) {
+    if matches!(end, End::Protocol(_) | End::Inflate(_) | End::Left | End::Stopped) {
         linger(&socket, &shared).await;
     }
 }
@@ -126,7 +136,7 @@ async fn linger(socket: &OwnedReadHalf, shared: &Shared) {
     shared.read_buffers.put(buffer);
 }
 
-fn last_words(error: &DecodeError) -> Vec<u8> {
+fn last_words(error: &End) -> Vec<u8> {
     let mut out = Vec::new();
     ErrorReport::Text(&error.to_string()).encode_to(&mut out);
     out.extend(exit_frame("protocol error"));

@@ -131,6 +131,68 @@ fn message_of_a_client_reaches_the_log_harmless() {
 }
 
 #[test]
+fn running_hub_is_asked_over_its_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("new/hub.sock");
+    let socket = socket.to_str().unwrap();
+    let hub = Hub::start(&mut dosp_server(&["--listen", "127.0.0.1:0", "--socket", socket]));
+    let mut client = TcpStream::connect(&hub.addr).unwrap();
+    client.read_exact(&mut [0; 21]).unwrap();
+    let mode = std::fs::metadata(socket).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o660);
+
+    let output = dosp_server(&["status", "--json", "--socket", socket]).output().unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status["schema"], "dosp.hub-status/1");
+    assert_eq!(status["sessions"][0]["vip"], "7.10.0.2");
+    let output = dosp_server(&["status", "--socket", socket]).output().unwrap();
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert!(words.starts_with("hub      7.10.0.1 of 7.10.0.0/24\n"), "{words}");
+
+    let admin = ["admin", "--socket", socket, "broadcast", "hello", "all"];
+    let output = dosp_server(&admin).output().unwrap();
+    assert_eq!(output.stdout, b"Broadcast sent to 1 clients\n");
+    let mut message = [0; 14];
+    client.read_exact(&mut message).unwrap();
+    assert_eq!(message, *b"\x01\0\0\0\x09hello all");
+    let output = dosp_server(&["admin", "--socket", socket, "kick", "7.10.0.9"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("dosp-server: Client 7.10.0.9 not found\nhint: "));
+}
+
+#[test]
+fn commands_without_a_hub_exit_with_3() {
+    for command in ["status", "admin"] {
+        let args = [command, "--socket", "/nonexistent/hub.sock"];
+        let help = (command == "admin").then_some("help");
+        let output = dosp_server(&args).args(help).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        assert!(stderr(&output).contains("no hub is running"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn socket_that_was_named_must_be_possible() {
+    let args = ["--listen", "127.0.0.1:0", "--socket", "/proc/hub.sock"];
+    let output = dosp_server(&args).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cannot make the local socket"), "{}", stderr(&output));
+}
+
+#[test]
+fn token_file_open_to_others_is_a_configuration_error() {
+    let file = config_file("0123456789abcdef");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(file.path(), open).unwrap();
+    let path = file.path().to_str().unwrap();
+    let args = ["--listen", "127.0.0.1:0", "--admin-token-file", path];
+    let output = dosp_server(&args).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let words = format!("hint: chmod 600 {path}");
+    assert!(stderr(&output).contains(&words), "{}", stderr(&output));
+}
+
+#[test]
 fn unknown_option_is_a_usage_error() {
     let output = dosp_server(&["--lisen", "127.0.0.1:0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

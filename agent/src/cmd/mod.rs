@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod hub;
 pub(crate) mod listen;
 pub(crate) mod send;
 pub(crate) mod status;
@@ -120,7 +121,9 @@ impl From<ControlError> for Failure {
         let (exit, hint) = match &error {
             ControlError::NotRunning { .. } => (
                 Exit::NotReachable,
-                Some("start one with 'dosp-agent up HUB'; send and listen take --hub"),
+                Some(
+                    "start one with 'dosp-agent up HUB'; some commands work alone, with --hub HUB",
+                ),
             ),
             ControlError::Forbidden { .. } => {
                 (Exit::NoPrivilege, Some("run as root, or as a member of the group dosp"))
@@ -138,11 +141,16 @@ impl From<ControlError> for Failure {
                     (Exit::PeerOffline, Some("is its agent up, at the same hub?"))
                 }
                 FailureKind::Refused => (Exit::Refused, None),
+                FailureKind::TimedOut => (Exit::TimedOut, None),
                 FailureKind::Failed => (Exit::Failed, None),
             },
         };
+        let said = match &error {
+            ControlError::Failed { hint, .. } => hint.clone(),
+            _ => None,
+        };
         let failure = Self::new(exit, error);
-        match hint {
+        match said.or(hint.map(str::to_owned)) {
             Some(hint) => failure.hint(hint),
             None => failure,
         }

@@ -36,11 +36,11 @@ pub(crate) async fn ip(settings: &Settings) -> Result<(), Failure> {
     }
 }
 
-fn print(text: String) -> Result<(), Failure> {
+pub(super) fn print(text: String) -> Result<(), Failure> {
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
-fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+pub(super) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::new(Exit::Failed, error))?;
     Ok(text + "\n")
 }
@@ -115,7 +115,7 @@ fn align<const N: usize>(rows: &[[String; N]]) -> String {
 }
 
 /// A duration in its two largest units.
-fn age(nanos: u64) -> String {
+pub(super) fn age(nanos: u64) -> String {
     let seconds = Duration::from_nanos(nanos).as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::wire::{FailureKind, Message, Reply, Request, Status, Target};
+use super::wire::{Answer, Clients, FailureKind, Info, Message, Reply, Request, Status, Target};
 
 /// Why an agent did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,8 @@ pub enum ControlError {
         kind: FailureKind,
         /// Why, in words.
         why: String,
+        /// What to do, where there is more to say than the kind says.
+        hint: Option<String>,
     },
 }
 
@@ -106,6 +108,39 @@ impl Client {
         }
     }
 
+    /// Who is at the hub.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn clients(mut self) -> Result<Clients, ControlError> {
+        match self.ask(&Request::Clients).await? {
+            Reply::Clients(clients) => Ok(clients),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// What the hub's function `name` returns.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn call(mut self, name: String) -> Result<Answer, ControlError> {
+        match self.ask(&Request::Call { name }).await? {
+            Reply::Answer(answer) => Ok(answer),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// What the hub knows of this agent.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn info(mut self) -> Result<Info, ControlError> {
+        match self.ask(&Request::Info).await? {
+            Reply::Info(info) => Ok(info),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
     /// From now on the agent keeps messages for [`Messages::next`].
     ///
     /// # Errors
@@ -147,7 +182,7 @@ impl Client {
             return Err(ControlError::Ended);
         }
         match serde_json::from_slice(&line)? {
-            Reply::Failed { kind, why } => Err(ControlError::Failed { kind, why }),
+            Reply::Failed { kind, why, hint } => Err(ControlError::Failed { kind, why, hint }),
             reply => Ok(reply),
         }
     }

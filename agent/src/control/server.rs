@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::wire::{MAX_LINE_LEN, Message, Reply, Request, Status, Surroundings, Target};
+use crate::engine::HubRequest;
 use crate::node::{Destination, NodeHandle};
 
 /// Who is in this group may use the socket, beside root.
@@ -128,7 +129,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite>(
             Err(error) => {
                 let why = format!("the request cannot be read: {error}");
                 let kind = super::wire::FailureKind::Usage;
-                write(&mut writer, &Reply::Failed { kind, why }).await
+                write(&mut writer, &Reply::Failed { kind, why, hint: None }).await
             }
         }
     };
@@ -162,6 +163,9 @@ async fn answer(
             };
             write(writer, &reply).await
         }
+        Request::Clients => ask(HubRequest::Clients, writer, handle).await,
+        Request::Call { name } => ask(HubRequest::Call(name), writer, handle).await,
+        Request::Info => ask(HubRequest::Info, writer, handle).await,
         Request::Listen => {
             let Some(mut messages) = handle.listen().await else { return Ok(()) };
             write(writer, &Reply::Listening).await?;
@@ -176,6 +180,18 @@ async fn answer(
             // Held open: its end tells the command that the process has ended.
             std::future::pending().await
         }
+    }
+}
+
+async fn ask(
+    request: HubRequest,
+    writer: &mut (impl AsyncWrite + Unpin),
+    handle: &NodeHandle,
+) -> io::Result<()> {
+    match handle.ask(request).await {
+        Some(Ok(answer)) => write(writer, &answer.into()).await,
+        Some(Err(error)) => write(writer, &error.into()).await,
+        None => Ok(()),
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use dosp_proto::message::SessionInfo;
 use dosp_proto::vip::{Network, Vip};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{PeerReport, SendError, TunnelState};
+use crate::engine::{HubAnswer, PeerReport, RequestError, SendError, TunnelState};
 use crate::node::{self, LinkState, NodeReport, SendFailure};
 
 /// The longest line in bytes: a message of a whole frame, in base64.
@@ -29,6 +30,15 @@ pub enum Request {
         /// What, in base64.
         data: Bytes,
     },
+    /// The vIPs of all clients of the hub.
+    Clients,
+    /// What a function of the hub returns.
+    Call {
+        /// Its name.
+        name: String,
+    },
+    /// What the hub knows of this agent.
+    Info,
     /// Every raw message from now on.
     Listen,
     /// End the agent.
@@ -43,6 +53,12 @@ pub enum Reply {
     Status(Box<Status>),
     /// To `Send`: the hub has it.
     Sent,
+    /// To `Clients`.
+    Clients(Clients),
+    /// To `Call`.
+    Answer(Answer),
+    /// To `Info`.
+    Info(Info),
     /// To `Listen`: every later message will come.
     Listening,
     /// To `Listen`, as they come.
@@ -55,6 +71,9 @@ pub enum Reply {
         kind: FailureKind,
         /// Why, in words.
         why: String,
+        /// What to do, where there is more to say than the kind says.
+        #[serde(default)]
+        hint: Option<String>,
     },
 }
 
@@ -70,6 +89,8 @@ pub enum FailureKind {
     Offline,
     /// The peer refuses.
     Refused,
+    /// The hub does not answer in time.
+    TimedOut,
     /// Anything else.
     Failed,
 }
@@ -133,6 +154,68 @@ impl From<node::Message> for Message {
             text: String::from_utf8(message.data.clone()).ok(),
             data: Bytes(message.data),
         }
+    }
+}
+
+/// `dosp.clients/1`: who is at the hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clients {
+    /// Always `dosp.clients/1`.
+    pub schema: String,
+    /// The vIPs of all clients, this one included, ascending.
+    pub clients: Vec<Vip>,
+}
+
+/// `dosp.answer/1`: what a function of the hub returned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Always `dosp.answer/1`.
+    pub schema: String,
+    /// What it returned, where that is UTF-8.
+    pub text: Option<String>,
+    /// What it returned.
+    pub data: Bytes,
+}
+
+/// `dosp.info/1`: what the hub knows of this agent's session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// Always `dosp.info/1`.
+    pub schema: String,
+    /// In the hub's words.
+    #[serde(flatten)]
+    pub session: SessionInfo,
+}
+
+impl From<HubAnswer> for Reply {
+    fn from(answer: HubAnswer) -> Self {
+        match answer {
+            HubAnswer::Clients(clients) => {
+                Self::Clients(Clients { schema: "dosp.clients/1".to_owned(), clients })
+            }
+            HubAnswer::Returned(data) => Self::Answer(Answer {
+                schema: "dosp.answer/1".to_owned(),
+                text: String::from_utf8(data.clone()).ok(),
+                data: Bytes(data),
+            }),
+            HubAnswer::Info(session) => {
+                Self::Info(Info { schema: "dosp.info/1".to_owned(), session })
+            }
+        }
+    }
+}
+
+impl From<RequestError> for Reply {
+    fn from(error: RequestError) -> Self {
+        let kind = match &error {
+            RequestError::NotConnected | RequestError::LinkLost => FailureKind::NotConnected,
+            RequestError::TimedOut => FailureKind::TimedOut,
+            RequestError::Busy
+            | RequestError::NoInfo
+            | RequestError::Refused(_)
+            | RequestError::Malformed(_) => FailureKind::Failed,
+        };
+        Self::Failed { kind, why: error.to_string(), hint: None }
     }
 }
 
@@ -218,7 +301,7 @@ pub struct Peer {
     pub tx_bytes: u64,
     /// Bytes that wait to be sealed for it.
     pub queued_bytes: u64,
-    /// Its last refusal, in its own words.
+    /// Why it takes no tunnel, while that is so.
     pub refusal: Option<String>,
 }
 
@@ -282,7 +365,7 @@ impl From<PeerReport> for Peer {
             tx_frames: report.tx_frames,
             tx_bytes: report.tx_bytes,
             queued_bytes: report.queued_len as u64,
-            refusal: report.refusal,
+            refusal: report.refusal.map(|refusal| refusal.to_string()),
         }
     }
 }
@@ -298,7 +381,8 @@ impl From<SendFailure> for Reply {
             SendFailure::Failed(Message::Refused(_)) => FailureKind::Refused,
             SendFailure::NotTaken(SendError::Busy(_)) | SendFailure::Stopped => FailureKind::Failed,
         };
-        Self::Failed { kind, why: failure.to_string() }
+        let hint = failure.hint().map(str::to_owned);
+        Self::Failed { kind, why: failure.to_string(), hint }
     }
 }
 

@@ -4,19 +4,22 @@ use std::time::{Duration, Instant};
 
 use dosp_proto::Now;
 use dosp_proto::frame::{Frame, FrameType, S2c};
-use dosp_proto::message::ErrorReport;
+use dosp_proto::message::{ErrorReport, HskFlag};
 use dosp_proto::packet::Ipv4Packet;
-use dosp_proto::tunnel::v1::{OVERHEAD_LEN, Received};
+use dosp_proto::tunnel::v1::{OVERHEAD_LEN, ReceiveError, Received};
 use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 
 use super::peer::Peer;
-use super::{DropReason, Engine, Event, HubPing, MessageFailure, Overlay, icmp};
+use super::refusal::{self, Refusal};
+use super::{DropReason, Engine, Event, HubPing, MessageFailure, Overlay, icmp, requests};
 
 /// Raised shields let a peer in for so long after this host last sent it something.
 const SHIELDS_DOWN: Duration = Duration::from_secs(5 * 60);
 /// A peer's or a hub's own words are cut to so many characters.
 const MAX_WORDS: usize = 200;
+/// What published hubs up to 0.1.3 answer to PING, as ERR: they do not know it.
+const PONG_OF_0_1: &[u8] = &[0; 9];
 
 /// What a frame brought.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,7 +66,11 @@ impl Engine {
             FrameType::MSG => return Inbound::Broadcast(frame.into_body()),
             FrameType::PING => self.handle_pong(now.instant),
             FrameType::ERR => self.handle_error(frame.body(), now.instant),
-            _ => self.drops.add(DropReason::UnexpectedFrame),
+            other => {
+                if !self.handle_answer(other, frame.body()) {
+                    self.drops.add(DropReason::UnexpectedFrame);
+                }
+            }
         }
         Inbound::Nothing
     }
@@ -87,8 +94,15 @@ impl Engine {
         peer.traffic.rx_frames += 1;
         peer.traffic.rx_bytes += data.len() as u64;
 
+        if data == refusal::NOT_SUPPORTED && peer.tunnel.opening_since().is_some() {
+            self.handle_refusal(from, Refusal::LegacyOnly, now.instant);
+            return Ok(Inbound::Nothing);
+        }
         let received = peer.tunnel.handle_data(data, now, rng);
         let opened = peer.tunnel.is_open() && !was_open;
+        if opened {
+            peer.refusal = None;
+        }
         let outcome = match received {
             Ok(Received::Message(message)) => {
                 deliver(peer, message, from, overlay, config, now.instant)
@@ -100,11 +114,16 @@ impl Engine {
                 Ok(Inbound::Message { from, sealed: false, data })
             }
             Ok(Received::Refused(reason)) => {
-                self.handle_refusal(from, reason, now.instant);
+                self.handle_refusal(from, Refusal::of_words(reason), now.instant);
                 Ok(Inbound::Nothing)
             }
             Ok(Received::Empty | Received::Handshake) => Ok(Inbound::Nothing),
-            Err(error) => Err(DropReason::from(error)),
+            Err(error) => {
+                if error == ReceiveError::Legacy {
+                    self.handle_refusal(from, Refusal::LegacyOnly, now.instant);
+                }
+                Err(DropReason::from(error))
+            }
         };
         if opened {
             self.events.push_back(Event::TunnelOpen(from));
@@ -114,15 +133,14 @@ impl Engine {
         outcome
     }
 
-    fn handle_refusal(&mut self, from: Vip, reason: &str, now: Instant) {
-        let reason = words(reason);
+    fn handle_refusal(&mut self, from: Vip, refusal: Refusal, now: Instant) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         // Said once, however often it comes.
-        if peer.refusal.as_ref() != Some(&reason) {
-            peer.refusal = Some(reason.clone());
-            self.events.push_back(Event::Refused(from, reason.clone()));
+        if peer.refusal.as_ref() != Some(&refusal) {
+            peer.refusal = Some(refusal.clone());
+            self.events.push_back(Event::Refused(from, refusal.clone()));
         }
-        self.give_back(from, &MessageFailure::Refused(reason), now);
+        self.give_back(from, &MessageFailure::Refused(refusal), now);
     }
 
     /// The hub answers PINGs in their order, behind whatever it had to say before.
@@ -141,6 +159,9 @@ impl Engine {
     }
 
     fn handle_error(&mut self, body: &[u8], now: Instant) {
+        if body == PONG_OF_0_1 && self.hub.flag != HskFlag::Space {
+            return self.handle_pong(now);
+        }
         match ErrorReport::decode(body) {
             ErrorReport::Undeliverable { dst, .. } => {
                 let is_lost =
@@ -155,11 +176,11 @@ impl Engine {
                 }
                 self.give_back(dst, &MessageFailure::Offline, now);
             }
-            ErrorReport::Code(code, detail) => {
-                let text = format!("code 0x{:02x}, {} bytes of detail", code.0, detail.len());
-                self.events.push_back(Event::HubError(text));
+            report => {
+                if !self.handle_refused_request(report) {
+                    self.events.push_back(Event::HubError(requests::describe(report)));
+                }
             }
-            ErrorReport::Text(text) => self.events.push_back(Event::HubError(words(text))),
         }
     }
 }
@@ -191,6 +212,6 @@ fn looks_sealed(data: &[u8]) -> bool {
 }
 
 /// Somebody else's text, safe to print and bounded.
-fn words(text: &str) -> String {
+pub(super) fn words(text: &str) -> String {
     text.chars().take(MAX_WORDS).flat_map(char::escape_debug).collect()
 }

@@ -14,7 +14,9 @@ mod icmp;
 mod inbound;
 mod outbound;
 mod peer;
+mod refusal;
 mod report;
+mod requests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 use dosp_proto::Now;
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::limit::TokenBucket;
+use dosp_proto::message::Hsk;
 use dosp_proto::vip::{Network, Vip};
 use etherparse::IcmpEchoHeader;
 use rand::CryptoRng;
@@ -29,9 +32,12 @@ use rand::CryptoRng;
 pub use self::drops::{DropReason, Drops};
 pub use self::inbound::Inbound;
 pub use self::outbound::SendError;
+pub use self::refusal::Refusal;
 pub use self::report::{PeerReport, TunnelState};
+pub use self::requests::{ANSWER_TIMEOUT, HubAnswer, HubRequest, RequestError};
 
 use self::peer::{Item, Peer};
+use self::requests::Asked;
 
 /// More peers than a hub's default network has, and a bound on what a lying hub can make us keep.
 const MAX_PEERS: usize = 4096;
@@ -50,7 +56,7 @@ const MAX_HUB_PINGS: usize = 64;
 /// it reads nothing, and whatever makes us answer is not to fill our memory.
 const MAX_CONTROL_LEN: usize = 4 * 1024 * 1024;
 
-/// What the caller calls one raw message of his.
+/// What the caller calls one raw message, or one request, of his.
 pub type Ticket = u64;
 
 /// Where this agent is in its network.
@@ -80,10 +86,12 @@ pub enum Event {
     MessageFailed(Ticket, MessageFailure),
     /// The tunnel with a peer is open.
     TunnelOpen(Vip),
-    /// A peer refuses a tunnel, in its own words. Nobody vouches for them.
-    Refused(Vip, String),
+    /// A peer refuses a tunnel. Nobody vouches for that.
+    Refused(Vip, Refusal),
     /// A hub's ERR that concerns no frame of ours, as text.
     HubError(String),
+    /// The outcome of a request to the hub.
+    HubAnswered(Ticket, Result<HubAnswer, RequestError>),
 }
 
 /// Why a raw message did not get through.
@@ -95,9 +103,9 @@ pub enum MessageFailure {
     /// The peer is there and does not answer the handshake.
     #[error("no answer to the tunnel handshake within {} s", NO_ANSWER_AFTER.as_secs())]
     NoAnswer,
-    /// The peer refuses the handshake, in its own words.
-    #[error("it refuses a tunnel: {0}")]
-    Refused(String),
+    /// The peer refuses the handshake.
+    #[error("it takes no tunnel: {0}")]
+    Refused(Refusal),
     /// The connection to the hub ended first.
     #[error("the connection to the hub was lost")]
     LinkLost,
@@ -118,6 +126,8 @@ enum HubPing {
 pub struct Engine {
     config: EngineConfig,
     overlay: Option<Overlay>,
+    /// The greeting of the hub, or of the last one.
+    hub: Hsk,
     linked: bool,
     peers: BTreeMap<Vip, Peer>,
     /// Peers with an open tunnel and something to send, each once; see [`Peer::in_round`].
@@ -128,6 +138,8 @@ pub struct Engine {
     control: Vec<u8>,
     hub_pings: VecDeque<(Instant, HubPing)>,
     hub_rtt: Option<Duration>,
+    /// Requests to the hub without an answer yet, the oldest first.
+    asked: VecDeque<Asked>,
     to_tun: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
     drops: Drops,
@@ -143,6 +155,7 @@ impl Engine {
         Self {
             config,
             overlay: None,
+            hub: Hsk::OURS,
             linked: false,
             peers: BTreeMap::new(),
             round: VecDeque::new(),
@@ -150,6 +163,7 @@ impl Engine {
             control: Vec::new(),
             hub_pings: VecDeque::new(),
             hub_rtt: None,
+            asked: VecDeque::new(),
             to_tun: VecDeque::new(),
             events: VecDeque::new(),
             drops: Drops::default(),
@@ -158,12 +172,12 @@ impl Engine {
         }
     }
 
-    /// The hub let us in as `overlay.vip`.
-    pub fn link_up(&mut self, overlay: Overlay, now: Now, rng: &mut impl CryptoRng) {
+    /// The hub that greeted with `hub` let us in as `overlay.vip`.
+    pub fn link_up(&mut self, overlay: Overlay, hub: Hsk, now: Now, rng: &mut impl CryptoRng) {
         if self.overlay.is_some_and(|before| before.vip != overlay.vip) {
             self.drop_staged_packets();
         }
-        self.overlay = Some(overlay);
+        (self.overlay, self.hub) = (Some(overlay), hub);
         self.linked = true;
         let waiting: Vec<Vip> =
             self.peers.iter().filter(|(_, peer)| !peer.is_idle()).map(|(vip, _)| *vip).collect();
@@ -179,6 +193,7 @@ impl Engine {
         self.control.clear();
         self.round.clear();
         self.opening.clear();
+        self.lose_requests();
         let mut failed = Vec::new();
         for (_, ping) in std::mem::take(&mut self.hub_pings) {
             if let HubPing::Delivery(ticket, _) = ping {
@@ -229,14 +244,16 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let of_peer =
             |peer: &Peer| peer.tunnel.poll_timeout().into_iter().chain(peer.no_answer_at).min();
-        self.opening.iter().filter_map(|vip| self.peers.get(vip).and_then(of_peer)).min()
+        let peers = self.opening.iter().filter_map(|vip| self.peers.get(vip).and_then(of_peer));
+        peers.chain(self.answer_timeout()).min()
     }
 
-    /// Repeats openings, and gives back what waited for an answer too long.
+    /// Repeats openings, and gives up what waited for an answer too long.
     pub fn handle_timeout(&mut self, now: Now, rng: &mut impl CryptoRng) {
         if self.poll_timeout().is_none_or(|at| at > now.instant) {
             return;
         }
+        self.give_up_requests(now.instant);
         for vip in self.opening.clone() {
             let Some(peer) = self.peers.get_mut(&vip) else {
                 self.opening.remove(&vip);
@@ -245,7 +262,9 @@ impl Engine {
             peer.tunnel.handle_timeout(now.instant, rng);
             if peer.no_answer_at.is_some_and(|at| at <= now.instant) {
                 peer.no_answer_at = Some(now.instant + NO_ANSWER_AGAIN);
-                self.give_back(vip, &MessageFailure::NoAnswer, now.instant);
+                let refusal = peer.refusal.clone();
+                let why = refusal.map_or(MessageFailure::NoAnswer, MessageFailure::Refused);
+                self.give_back(vip, &why, now.instant);
             }
             self.follow_tunnel(vip);
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use dosp_proto::tunnel::v1::Tunnel;
 
-use super::Ticket;
+use super::{Refusal, Ticket};
 
 /// So much waits for a peer whose tunnel is open, in bytes: 20 ms at 100 Mbit/s. More would only
 /// be delay, which the senders' own congestion control is to see as loss.
@@ -57,8 +57,8 @@ pub(super) struct Peer {
     pub(super) seen_at: Instant,
     /// When whatever waits is given back, because an opening has no answer.
     pub(super) no_answer_at: Option<Instant>,
-    /// The last refusal, in the peer's own words, cut and escaped.
-    pub(super) refusal: Option<String>,
+    /// The last refusal, until a tunnel is open.
+    pub(super) refusal: Option<Refusal>,
 }
 
 /// The outcome of [`Peer::push_packet`].

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dosp_proto::vip::Vip;
 
-use super::{Drops, Engine, Overlay};
+use super::{Drops, Engine, Overlay, Refusal};
 
 /// How far the tunnel with a peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub struct PeerReport {
     pub tx_bytes: u64,
     /// Bytes that wait to be sealed.
     pub queued_len: usize,
-    /// Its last refusal, in its own words.
-    pub refusal: Option<String>,
+    /// Its last refusal, until a tunnel is open.
+    pub refusal: Option<Refusal>,
 }
 
 impl Engine {

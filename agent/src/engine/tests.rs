@@ -7,8 +7,10 @@ mod links;
 mod messages;
 mod net;
 mod outbound;
+mod published;
 mod random;
 mod reach;
+mod requests;
 
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::packet::Ipv4Packet;

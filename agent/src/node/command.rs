@@ -7,7 +7,9 @@ use std::time::Duration;
 use dosp_proto::vip::Vip;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::{Drops, MessageFailure, Overlay, PeerReport, SendError};
+use crate::engine::{
+    Drops, HubAnswer, HubRequest, MessageFailure, Overlay, PeerReport, RequestError, SendError,
+};
 
 /// So many commands wait before their senders do.
 const MAX_WAITING: usize = 64;
@@ -39,6 +41,20 @@ pub enum SendFailure {
     /// The node ended.
     #[error("the agent stopped")]
     Stopped,
+}
+
+impl SendFailure {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Failed(MessageFailure::Refused(refusal)) => refusal.hint(),
+            Self::Failed(MessageFailure::NoAnswer) => Some(
+                "is the peer up, at the same hub? published clients answer only while they receive",
+            ),
+            _ => None,
+        }
+    }
 }
 
 /// A raw message that came.
@@ -90,6 +106,7 @@ pub(super) enum Command {
     Report(oneshot::Sender<NodeReport>),
     Send(Destination, Vec<u8>, oneshot::Sender<Result<(), SendFailure>>),
     Listen(Listener),
+    Ask(HubRequest, oneshot::Sender<Result<HubAnswer, RequestError>>),
 }
 
 /// The node's end of a [`MessageStream`].
@@ -164,6 +181,16 @@ impl NodeHandle {
             return Err(SendFailure::Stopped);
         }
         answer.await.unwrap_or(Err(SendFailure::Stopped))
+    }
+
+    /// Asks the hub; `None` where the node ends first.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn ask(&self, request: HubRequest) -> Option<Result<HubAnswer, RequestError>> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Ask(request, reply)).await.ok()?;
+        answer.await.ok()
     }
 
     /// Every raw message from now on. Whoever leaves 16 MiB of them unread is cut off: the stream

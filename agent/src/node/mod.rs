@@ -11,6 +11,7 @@
 
 mod command;
 mod connection;
+mod serve;
 mod turn;
 
 use std::collections::HashMap;
@@ -25,12 +26,14 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use self::command::{Destination, LinkState, Message, NodeHandle, NodeReport, SendFailure};
+pub use self::command::{
+    Destination, LinkState, Message, MessageStream, NodeHandle, NodeReport, SendFailure,
+};
 pub use self::connection::LinkError;
 
 use self::command::{Command, Listener};
 use self::connection::Connection;
-use crate::engine::{Engine, EngineConfig, Event, Overlay, Ticket};
+use crate::engine::{Engine, EngineConfig, HubAnswer, Overlay, RequestError, Ticket};
 use crate::host::Host;
 use crate::link::{self, Backoff, DialError, HubAddr, JoinConfig, JoinError, Joined};
 use crate::tun::TunDevice;
@@ -107,6 +110,7 @@ pub struct Node<T, H> {
     state: watch::Sender<LinkState>,
     listeners: Vec<Listener>,
     sends: HashMap<Ticket, oneshot::Sender<Result<(), SendFailure>>>,
+    asks: HashMap<Ticket, oneshot::Sender<Result<HubAnswer, RequestError>>>,
     next_ticket: Ticket,
     /// Where one packet is read to.
     packet: Vec<u8>,
@@ -133,6 +137,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             state,
             listeners: Vec::new(),
             sends: HashMap::new(),
+            asks: HashMap::new(),
             next_ticket: 0,
             packet: vec![0; MAX_PACKET_LEN],
             up_since: None,
@@ -221,7 +226,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             tracing::warn!(vip = %joined.vip, before = %before.vip, "the old vIP did not come back");
         }
         tracing::info!(vip = %joined.vip, network = %joined.network, hub = %self.config.hub, "up");
-        self.engine.link_up(overlay, now(), &mut self.rng);
+        self.engine.link_up(overlay, joined.hub, now(), &mut self.rng);
         (self.was_up, self.up_since) = (true, Some(Instant::now()));
         self.backoff.reset();
         self.state.send_replace(LinkState::Up(overlay));
@@ -275,70 +280,6 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         };
         let far = Instant::now() + Duration::from_secs(3600);
         link.into_iter().chain(self.engine.poll_timeout()).min().unwrap_or(far)
-    }
-
-    fn handle_command(&mut self, command: Command) {
-        match command {
-            Command::Report(reply) => {
-                // Who asked may have gone meanwhile; here and below.
-                reply.send(self.report()).ok();
-            }
-            Command::Listen(listener) => self.listeners.push(listener),
-            Command::Send(to, data, reply) => {
-                let ticket = self.next_ticket;
-                self.next_ticket += 1;
-                let taken = match to {
-                    Destination::Hub => self.engine.send_to_hub(ticket, &data, Instant::now()),
-                    Destination::Plain(to) => {
-                        self.engine.send_plain(ticket, to, &data, Instant::now())
-                    }
-                    Destination::Peer(to) => {
-                        self.engine.send_message(ticket, to, data, now(), &mut self.rng)
-                    }
-                };
-                match taken {
-                    Ok(()) => drop(self.sends.insert(ticket, reply)),
-                    Err(error) => drop(reply.send(Err(error.into()))),
-                }
-            }
-        }
-    }
-
-    fn handle_events(&mut self) {
-        while let Some(event) = self.engine.poll_event() {
-            match event {
-                Event::MessageSent(ticket) => self.finish_send(ticket, Ok(())),
-                Event::MessageFailed(ticket, failure) => {
-                    self.finish_send(ticket, Err(failure.into()));
-                }
-                Event::TunnelOpen(vip) => {
-                    tracing::info!(peer = %vip, "tunnel open, version 1: UNAUTHENTICATED");
-                }
-                Event::Refused(vip, reason) => {
-                    tracing::warn!(peer = %vip, reason, "the peer refuses a tunnel");
-                }
-                Event::HubError(text) => tracing::warn!(text, "the hub reports an error"),
-            }
-        }
-    }
-
-    fn finish_send(&mut self, ticket: Ticket, outcome: Result<(), SendFailure>) {
-        if let Some(reply) = self.sends.remove(&ticket) {
-            reply.send(outcome).ok();
-        }
-    }
-
-    fn report(&self) -> NodeReport {
-        NodeReport {
-            link: *self.state.borrow(),
-            overlay: self.engine.overlay(),
-            last_error: self.last_error.clone(),
-            num_link_losses: self.num_link_losses,
-            up_for: self.up_since.map(|since| since.elapsed()),
-            hub_rtt: self.engine.hub_rtt(),
-            drops: self.engine.drops().clone(),
-            peers: self.engine.peers(Instant::now()).collect(),
-        }
     }
 }
 

@@ -128,6 +128,23 @@ pub enum ValueError {
         /// The largest limit.
         max: usize,
     },
+    /// A function without a program.
+    #[error("exec names no program")]
+    NoProgram,
+    /// A function that may run for no time, or too long.
+    #[error("{timeout_s} s is not between 1 and {max}")]
+    Timeout {
+        /// What was given.
+        timeout_s: u32,
+        /// The largest value.
+        max: u32,
+    },
+    /// A function that may say more than a frame holds.
+    #[error("max_output_len is above {max}")]
+    OutputLen {
+        /// The largest value.
+        max: usize,
+    },
     /// No log level.
     #[error("'{text}' is no log level")]
     Level {
@@ -155,6 +172,9 @@ impl ValueError {
             Self::Network(_) => "the usual network is 7.10.0.{x}",
             Self::NoClients => "leave it out for the default",
             Self::FrameLen { .. } => "leave it out for the default, 1048576",
+            Self::NoProgram => "write it like exec = [\"/usr/bin/df\", \"-h\"]; there is no shell",
+            Self::Timeout { .. } => "leave timeout_s out for the default, 5",
+            Self::OutputLen { .. } => "leave it out for the default, 65536",
             Self::Level { .. } => "the levels are off, error, warn, info, debug and trace",
             Self::Format { .. } => "the formats are human and json",
         }

@@ -1,9 +1,12 @@
 //! The configuration file: raw TOML into checked [`Settings`].
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use dosp_proto::frame;
 use serde::Deserialize;
 use toml::de::DeTable;
 
@@ -11,16 +14,32 @@ use super::{
     ConfigError, Settings, ValueError, check_max_clients, check_max_frame_len, chosen_listen,
     parse_format, parse_level, parse_listen, parse_network,
 };
+use crate::functions::{Allow, Program};
 
 /// The commented example; without the comment signs it says what the defaults say.
 pub const EXAMPLE: &str = include_str!("../../server.example.toml");
 
 /// All keys, for hints.
-pub(super) const KEYS: [&str; 6] =
-    ["listen", "network", "max_clients", "max_frame_len", "log", "log_format"];
+pub(super) const KEYS: [&str; 12] = [
+    "listen",
+    "network",
+    "max_clients",
+    "max_frame_len",
+    "compression",
+    "builtin_functions",
+    "functions",
+    "admin_token_file",
+    "admin_remote",
+    "socket",
+    "log",
+    "log_format",
+];
 
 /// A frame is held in memory as a whole, once at its reader and twice at its receiver's queue.
 pub(super) const MAX_MAX_FRAME_LEN: usize = 64 * 1024 * 1024;
+
+/// A client waits for the answer.
+const MAX_TIMEOUT_S: u32 = 300;
 
 /// A key that needs more changes than this to become another was not meant as that one.
 const MAX_TYPOS: usize = 3;
@@ -32,8 +51,57 @@ struct Raw {
     network: Option<String>,
     max_clients: Option<usize>,
     max_frame_len: Option<usize>,
+    compression: Option<bool>,
+    builtin_functions: Option<bool>,
+    functions: Option<BTreeMap<String, RawProgram>>,
+    admin_token_file: Option<PathBuf>,
+    admin_remote: Option<bool>,
+    socket: Option<PathBuf>,
     log: Option<String>,
     log_format: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProgram {
+    exec: Vec<String>,
+    #[serde(default = "default_timeout_s")]
+    timeout_s: u32,
+    #[serde(default = "default_max_output_len")]
+    max_output_len: usize,
+    #[serde(default)]
+    allow: Allow,
+}
+
+fn default_timeout_s() -> u32 {
+    5
+}
+
+fn default_max_output_len() -> usize {
+    64 * 1024
+}
+
+impl RawProgram {
+    fn check(self) -> Result<Program, ValueError> {
+        if self.exec.first().is_none_or(String::is_empty) {
+            return Err(ValueError::NoProgram);
+        }
+        if !(1..=MAX_TIMEOUT_S).contains(&self.timeout_s) {
+            return Err(ValueError::Timeout { timeout_s: self.timeout_s, max: MAX_TIMEOUT_S });
+        }
+        if self.max_output_len > frame::MIN_MAX_BODY_LEN {
+            return Err(ValueError::OutputLen { max: frame::MIN_MAX_BODY_LEN });
+        }
+        let timeout = Duration::from_secs(self.timeout_s.into());
+        let Self { exec, max_output_len, allow, .. } = self;
+        Ok(Program { exec, timeout, max_output_len, allow })
+    }
+}
+
+fn check_functions(
+    raw: BTreeMap<String, RawProgram>,
+) -> Result<BTreeMap<String, Program>, ValueError> {
+    raw.into_iter().map(|(name, program)| Ok((name, program.check()?))).collect()
 }
 
 impl Settings {
@@ -71,6 +139,12 @@ impl Settings {
             network: check.value("network", raw.network, |text| parse_network(&text))?,
             max_clients: check.value("max_clients", raw.max_clients, check_max_clients)?,
             max_frame_len: check.value("max_frame_len", raw.max_frame_len, check_max_frame_len)?,
+            compression: raw.compression,
+            builtin_functions: raw.builtin_functions,
+            functions: check.value("functions", raw.functions, check_functions)?,
+            admin_token_file: raw.admin_token_file,
+            admin_remote: raw.admin_remote,
+            socket: raw.socket,
             log: check.value("log", raw.log, |text| parse_level(&text))?,
             log_format: check.value("log_format", raw.log_format, |text| parse_format(&text))?,
         })

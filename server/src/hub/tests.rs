@@ -156,7 +156,7 @@ fn session_info_tells_age_and_frames() {
 fn unknown_type_is_reported_with_its_byte() {
     let mut bench = Bench::new("7.10.0.{x}");
     let id = bench.admit().id;
-    for frame_type in [0x00, 0x05, 0x06, 0x13, 0x14, 0x1A, 0x20, 0xFF] {
+    for frame_type in [0x00, 0x06, 0x13, 0x14, 0x1A, 0x20, 0xFF] {
         let Effect::Reply(reply) = bench.control(id, FrameType(frame_type), b"x") else { panic!() };
         assert_eq!(frames(&reply), [(FrameType::ERR, vec![0x09, frame_type])]);
     }
@@ -238,4 +238,42 @@ proptest! {
             prop_assert_eq!(vips.len(), owned.len());
         }
     }
+}
+
+#[test]
+fn administrators_come_from_this_machine_unless_configured() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "0123456789abcdef").unwrap();
+    let tokens = crate::tokens::AdminTokens::from_file(file.path()).unwrap();
+    for allows_remote in [false, true] {
+        let mut bench = Bench::new("7.10.0.{x}");
+        bench.hub = bench.hub.with_admin(AdminAccess { tokens: tokens.clone(), allows_remote });
+        let id = bench.admit().id;
+        let effect = bench.control(id, FrameType::AUTH, b"0123456789abcdef");
+        let Effect::Auth { outcome, .. } = effect else { panic!("{effect:?}") };
+        let expected = if allows_remote { Ok(()) } else { Err(AuthRefusal::Remote) };
+        assert_eq!(outcome, expected);
+    }
+}
+
+#[test]
+fn five_wrong_tokens_a_minute_are_looked_at() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "0123456789abcdef").unwrap();
+    let tokens = crate::tokens::AdminTokens::from_file(file.path()).unwrap();
+    let mut bench = Bench::new("7.10.0.{x}");
+    bench.hub = bench.hub.with_admin(AdminAccess { tokens, allows_remote: true });
+    let id = bench.admit().id;
+    let guess = |bench: &mut Bench, token: &[u8]| {
+        let effect = bench.control(id, FrameType::AUTH, token);
+        let Effect::Auth { outcome, .. } = effect else { panic!("{effect:?}") };
+        outcome
+    };
+    for _ in 0..4 {
+        assert_eq!(guess(&mut bench, b"wrong"), Err(AuthRefusal::Wrong));
+    }
+    assert_eq!(guess(&mut bench, b"wrong"), Err(AuthRefusal::WrongAndLockedOut));
+    assert_eq!(guess(&mut bench, b"0123456789abcdef"), Err(AuthRefusal::LockedOut));
+    bench.now += Duration::from_secs(60);
+    assert_eq!(guess(&mut bench, b"0123456789abcdef"), Ok(()));
 }

@@ -27,6 +27,8 @@ pub(crate) struct Outbox {
     filled: Notify,
     /// For senders: there is room, or never will be again.
     emptied: Notify,
+    /// For the session: the hub has said its last words.
+    finished: Notify,
     buffers: Arc<BufferPool>,
 }
 
@@ -36,6 +38,7 @@ impl Outbox {
             queue: Mutex::new(OutQueue::new(max_len)),
             filled: Notify::new(),
             emptied: Notify::new(),
+            finished: Notify::new(),
             buffers,
         }
     }
@@ -97,6 +100,12 @@ impl Outbox {
         }
         self.filled.notify_one();
         self.emptied.notify_waiters();
+        self.finished.notify_one();
+    }
+
+    /// Returns when [`Self::finish`] has been called.
+    pub(crate) async fn finished(&self) {
+        self.finished.notified().await;
     }
 
     /// Forgets what is queued and lets writer and senders go.

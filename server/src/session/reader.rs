@@ -8,16 +8,19 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
-use dosp_proto::frame::{FrameDecoder, FrameType, S2c};
+use dosp_proto::frame::{Frame, FrameDecoder, FrameType, S2c};
 use dosp_proto::limit::TokenBucket;
+use dosp_proto::mpak::{MpakError, SubFrames};
+use dosp_proto::zlib::Inflater;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::task::{coop, yield_now};
-use tracing::{Span, debug, info};
+use tokio::task::{JoinSet, coop, yield_now};
+use tracing::{Instrument, Span, debug, info, warn};
 
 use super::End;
 use crate::buffers::BUFFER_LEN;
-use crate::hub::{Effect, undeliverable_frame};
+use crate::functions::{CallError, Function, MAX_CALLS, answer_frame};
+use crate::hub::{AuthRefusal, Effect, Outcome, undeliverable_frame};
 use crate::queue::{Outbox, PushError};
 use crate::routes::RouteCache;
 use crate::state::{Seat, Shared};
@@ -35,6 +38,8 @@ pub(super) struct Reader {
     shared: Arc<Shared>,
     routes: RouteCache<Arc<Outbox>>,
     error_limit: TokenBucket,
+    /// Programs that run for this session; killed when it ends.
+    calls: JoinSet<()>,
     /// Frames not yet counted where others see it.
     num_uncounted: u64,
     span: Span,
@@ -54,6 +59,7 @@ impl Reader {
             shared,
             routes: RouteCache::default(),
             error_limit: TokenBucket::new(ERRORS_PER_SECOND, ERRORS_PER_SECOND),
+            calls: JoinSet::new(),
             num_uncounted: 0,
             span,
         }
@@ -105,25 +111,68 @@ impl Reader {
             return Err(End::Closed);
         }
         decoder.advance(read_len);
-        let handled = self.handle_frames(decoder).await;
+        let handled = if self.shared.compression {
+            self.handle_compressed(decoder).await
+        } else {
+            self.handle_frames(decoder).await
+        };
         self.count();
         handled.map(|()| read_len < space_len)
     }
 
     async fn handle_frames(&mut self, decoder: &mut FrameDecoder) -> Result<(), End> {
         while let Some(frame) = decoder.next_frame()? {
-            self.num_uncounted += 1;
-            if frame.frame_type() != FrameType::S2C {
-                self.handle_control(frame.frame_type(), frame.body()).await?;
-                continue;
-            }
-            let mut s2c = frame.into_s2c()?;
-            s2c.stamp_src(self.seat.vip);
-            if let Err(not_forwarded) = self.try_forward(&s2c) {
-                self.forward_slowly(&s2c, not_forwarded).await?;
-            }
+            self.handle_frame(frame).await?;
         }
         Ok(())
+    }
+
+    /// As above, where every body is compressed. What inflates them is made anew each turn, so that
+    /// an idle session owns none.
+    async fn handle_compressed(&mut self, decoder: &mut FrameDecoder) -> Result<(), End> {
+        let mut inflater = Inflater::new(self.shared.max_frame_len);
+        let mut room = Vec::new();
+        while let Some(frame) = decoder.next_frame()? {
+            let frame = inflater.inflate_frame(&frame, &mut room)?;
+            self.handle_frame(frame).await?;
+            // A small body can be much work.
+            coop::consume_budget().await;
+        }
+        Ok(())
+    }
+
+    async fn handle_frame(&mut self, frame: Frame<'_>) -> Result<(), End> {
+        self.num_uncounted += 1;
+        match frame.frame_type() {
+            FrameType::S2C => self.handle_s2c(frame.into_s2c()?).await,
+            FrameType::MPAK => self.handle_mpak(frame.into_body_mut()).await,
+            other => self.handle_control(other, frame.body()).await,
+        }
+    }
+
+    /// Every frame in it as if it had been sent alone. What is no frame is passed over.
+    async fn handle_mpak(&mut self, body: &mut [u8]) -> Result<(), End> {
+        let mut frames = SubFrames::new(body);
+        loop {
+            match frames.next_frame() {
+                Ok(None) => return Ok(()),
+                Ok(Some(frame)) if frame.frame_type() == FrameType::S2C => {
+                    self.handle_s2c(frame.into_s2c()?).await?;
+                }
+                Ok(Some(frame)) => self.handle_control(frame.frame_type(), frame.body()).await?,
+                // Refused like any other type that is not known there.
+                Err(MpakError::Nested) => self.handle_control(FrameType::MPAK, &[]).await?,
+                Err(reason) => debug!(parent: &self.span, %reason, "part of an MPAK dropped"),
+            }
+        }
+    }
+
+    async fn handle_s2c(&mut self, mut s2c: S2c<'_>) -> Result<(), End> {
+        s2c.stamp_src(self.seat.vip);
+        match self.try_forward(&s2c) {
+            Ok(()) => Ok(()),
+            Err(not_forwarded) => self.forward_slowly(&s2c, not_forwarded).await,
+        }
     }
 
     /// The way of nearly every frame: a known route, and room in the queue.
@@ -171,6 +220,29 @@ impl Reader {
                 info!(parent: &self.span, %from, %to, "vIP changed");
                 self.span.record("vip", tracing::field::display(to));
             }
+            Effect::Auth { outcome: Ok(()), .. } => {
+                info!(parent: &self.span, "the client is an administrator now");
+            }
+            Effect::Auth { outcome: Err(reason @ AuthRefusal::WrongAndLockedOut), .. } => {
+                warn!(parent: &self.span, %reason, "AUTH refused");
+            }
+            Effect::Auth { outcome: Err(reason), .. } => {
+                debug!(parent: &self.span, %reason, "AUTH refused");
+            }
+            Effect::Administer { command, outcome } => {
+                info!(parent: &self.span, command, "administered");
+                if matches!(outcome, Outcome::Leave(_)) {
+                    return Err(End::Left);
+                }
+            }
+            Effect::Broadcast { message } => {
+                info!(parent: &self.span, message_len = message.len(), "broadcast");
+            }
+            Effect::Dismiss { .. } => {
+                info!(parent: &self.span, "hash is blocked");
+                return Err(End::Left);
+            }
+            Effect::Call { name, is_admin } => self.call(&name, is_admin),
             Effect::Log { text, message_len, num_suppressed } => {
                 info!(parent: &self.span, text, message_len, num_suppressed, "message to the hub");
             }
@@ -180,6 +252,33 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    fn call(&mut self, name: &str, is_admin: bool) {
+        while self.calls.try_join_next().is_some() {}
+        let functions = Arc::clone(&self.shared.functions);
+        let answer = match functions.lookup(name, is_admin) {
+            Err(error) => Err(error),
+            Ok(Function::Program(_)) if self.calls.len() >= MAX_CALLS => Err(CallError::Busy),
+            Ok(Function::Program(program)) => {
+                let outbox = Arc::clone(&self.seat.outbox);
+                let run = async move {
+                    let answer = functions.run(&program).await;
+                    if let Err(error) = &answer {
+                        let error: &(dyn std::error::Error + 'static) = error;
+                        debug!(error, program = program.exec.first(), "a function failed");
+                    }
+                    outbox.wait_for_room().await;
+                    outbox.reply(&answer_frame(&answer), 1, || {});
+                };
+                self.calls.spawn(run.instrument(self.span.clone()));
+                return;
+            }
+            Ok(Function::BuiltIn(function)) => {
+                Ok(functions.built_in(function, self.shared.num_sessions()).into_bytes())
+            }
+        };
+        self.seat.outbox.reply(&answer_frame(&answer), 1, || {});
     }
 
     /// Counts once a turn, not once a frame: the counters are shared with the hub.

@@ -5,17 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use dosp_proto::frame;
+use dosp_proto::zlib::{CompressError, Deflater};
 use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::coop;
 use tokio::time::timeout;
 
 use crate::hub::FrameCounters;
-use crate::queue::Outbox;
+use crate::queue::{Batch, Outbox};
 
 /// How often the kernel is asked within the write timeout: so a client that stops reading is cut
 /// after a quarter more than the timeout at most.
 const PROBES: u32 = 4;
+
+/// AIP and HSK.
+const GREETING_FRAMES: u32 = 2;
+/// Compressed bytes that are gathered for one write.
+const MAX_PACKED_LEN: usize = 64 * 1024;
 
 /// Why nothing can be written any more.
 #[derive(Debug, thiserror::Error)]
@@ -26,24 +33,81 @@ pub(super) enum WriteError {
     /// The connection is gone.
     #[error("writing failed")]
     Io(#[from] io::Error),
+    /// The compressor gave up.
+    #[error("compressing failed")]
+    Deflate(#[from] CompressError),
 }
 
-/// Writes what is queued until the queue ends. Everything that is there goes into one write.
-pub(super) async fn write_loop(
+/// The writing side of one session.
+#[derive(Debug)]
+pub(super) struct Writer {
     socket: OwnedWriteHalf,
     outbox: Arc<Outbox>,
     counters: Arc<FrameCounters>,
     write_timeout: Duration,
-) -> Result<(), WriteError> {
-    let mut spent = Vec::new();
-    while let Some(batch) = outbox.next_batch(spent).await {
-        // Before the write, so that a client that has a frame finds it counted.
-        counters.tx.fetch_add(batch.num_frames, Ordering::Relaxed);
-        write_whole(&socket, &batch.bytes, write_timeout).await?;
-        spent = batch.bytes;
-        coop::consume_budget().await;
+}
+
+impl Writer {
+    pub(super) fn new(
+        socket: OwnedWriteHalf,
+        outbox: Arc<Outbox>,
+        counters: Arc<FrameCounters>,
+        write_timeout: Duration,
+    ) -> Self {
+        Self { socket, outbox, counters, write_timeout }
     }
-    Ok(())
+
+    /// Writes what is queued until the queue ends. Everything that is there goes into one write.
+    pub(super) async fn run(self) -> Result<(), WriteError> {
+        let mut spent = Vec::new();
+        while let Some(batch) = self.next_batch(spent).await {
+            self.write(&batch.bytes).await?;
+            spent = batch.bytes;
+            coop::consume_budget().await;
+        }
+        Ok(())
+    }
+
+    /// As above, and compresses every body but those of the greeting.
+    pub(super) async fn run_compressed(self) -> Result<(), WriteError> {
+        let mut spent = Vec::new();
+        let mut packed = Vec::new();
+        let mut num_plain = GREETING_FRAMES;
+        while let Some(mut batch) = self.next_batch(spent).await {
+            let mut deflater = Deflater::default();
+            let mut rest = batch.bytes.as_mut_slice();
+            while let Some((frame, behind)) = frame::split_first(rest) {
+                rest = behind;
+                if num_plain > 0 {
+                    num_plain -= 1;
+                    frame::encode(&mut packed, frame.frame_type(), frame.body());
+                } else {
+                    deflater.encode(&mut packed, frame.frame_type(), frame.body())?;
+                }
+                if packed.len() >= MAX_PACKED_LEN {
+                    self.write(&packed).await?;
+                    packed.clear();
+                    coop::consume_budget().await;
+                }
+            }
+            self.write(&packed).await?;
+            packed = Vec::new();
+            spent = batch.bytes;
+            coop::consume_budget().await;
+        }
+        Ok(())
+    }
+
+    async fn next_batch(&self, spent: Vec<u8>) -> Option<Batch> {
+        let batch = self.outbox.next_batch(spent).await?;
+        // Before the write, so that a client that has a frame finds it counted.
+        self.counters.tx.fetch_add(batch.num_frames, Ordering::Relaxed);
+        Some(batch)
+    }
+
+    async fn write(&self, bytes: &[u8]) -> Result<(), WriteError> {
+        write_whole(&self.socket, bytes, self.write_timeout).await
+    }
 }
 
 async fn write_whole(

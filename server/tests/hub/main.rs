@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod admin;
 mod client;
+mod compression;
 mod control;
+mod functions;
 mod joining;
+mod mpak;
 mod pressure;
 mod routing;
 mod stopping;

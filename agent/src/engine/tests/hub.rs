@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dosp_proto::frame::{Frame, FrameDecoder, FrameType, S2C_HEADER_LEN};
-use dosp_proto::message::ErrorReport;
+use dosp_proto::message::{ErrorReport, Hsk};
 use dosp_proto::vip::Vip;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -41,17 +41,36 @@ pub(super) struct Forwarded {
     pub(super) alone: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Hub {
+    /// What it greets with.
+    pub(super) hsk: Hsk,
     pub(super) clients: BTreeMap<Vip, usize>,
     pub(super) faults: Faults,
     /// Every S2C frame that came, stamped.
     pub(super) recorded: Vec<Vec<u8>>,
     /// Bodies of MSG frames for the hub itself.
     pub(super) messages: Vec<Vec<u8>>,
+    /// Requests for the hub itself, which it does not answer.
+    pub(super) asked: Vec<(FrameType, Vec<u8>)>,
     /// Frames with [`MARKER`] in them.
     pub(super) leaks: usize,
     out: Vec<Forwarded>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self {
+            hsk: Hsk::OURS,
+            clients: BTreeMap::new(),
+            faults: Faults::default(),
+            recorded: Vec::new(),
+            messages: Vec::new(),
+            asked: Vec::new(),
+            leaks: 0,
+            out: Vec::new(),
+        }
+    }
 }
 
 impl Hub {
@@ -82,6 +101,9 @@ impl Hub {
                 self.leaks += usize::from(bytes.windows(MARKER.len()).any(|part| part == MARKER));
                 self.recorded.push(bytes.clone());
                 self.forward(from, dst, bytes, rng);
+            }
+            asked @ (FrameType::GCL | FrameType::FN | FrameType::GSI) => {
+                self.asked.push((asked, frame.body().to_vec()));
             }
             other => panic!("an agent has no use for {other}"),
         }

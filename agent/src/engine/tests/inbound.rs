@@ -101,7 +101,7 @@ fn frames_of_the_hub_itself_are_told_apart() {
     ErrorReport::Text("Packet\ttoo large").encode_to(&mut errors);
     ErrorReport::Code(ErrorCode::UNKNOWN_TYPE, b"?").encode_to(&mut errors);
     net.give(0, &errors);
-    let texts = ["Packet\\ttoo large", "code 0x09, 1 bytes of detail"];
+    let texts = ["Packet\\ttoo large", "it does not know 0x3F"];
     assert_eq!(net.nodes[0].events, texts.map(|text| Event::HubError(text.to_owned())));
 }
 

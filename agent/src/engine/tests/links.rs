@@ -2,7 +2,7 @@
 
 use super::net::Net;
 use super::{icmp_kind, vip};
-use crate::engine::{DropReason, Event, TunnelState};
+use crate::engine::{DropReason, Event, Refusal, TunnelState};
 
 #[test]
 fn both_may_open_at_once() {
@@ -119,7 +119,7 @@ fn wrong_clock_is_refused_and_said() {
     let packet = net.packet(0, 1, b"what time is it?");
     net.send(0, &packet);
     net.run_ms(100);
-    let refusal = Event::Refused(vip(1), "clock differs by 400 s".to_owned());
+    let refusal = Event::Refused(vip(1), Refusal::Other("clock differs by 400 s".to_owned()));
     assert_eq!(net.nodes[0].events, [refusal]);
     assert_eq!(icmp_kind(&net.nodes[0].answers[0]), (3, 1));
     assert_eq!(net.drops(1, DropReason::Handshake), 1);

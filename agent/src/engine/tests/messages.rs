@@ -3,7 +3,7 @@
 use super::hub::undeliverable;
 use super::net::Net;
 use super::{MARKER, network, s2c, vip};
-use crate::engine::{DropReason, Event, MessageFailure, SendError, TunnelState};
+use crate::engine::{DropReason, Event, MessageFailure, Refusal, SendError, TunnelState};
 
 fn failed(ticket: u64, why: MessageFailure) -> Event {
     Event::MessageFailed(ticket, why)
@@ -47,15 +47,16 @@ fn offline_says_nothing_of_messages_to_others() {
 
 #[test]
 fn message_without_an_answer_or_with_a_refusal_fails() {
-    let mut net = Net::new(2);
+    let mut net = Net::new(3);
     net.hub.faults.lose = 1000;
     net.message(0, 1, vip(1), b"x").unwrap();
     net.give(0, &s2c(vip(0), vip(1), b"\x15\xFFnot today"));
     net.message(0, 2, vip(1), b"x").unwrap();
+    net.message(0, 3, vip(2), b"x").unwrap();
     net.run_ms(5_010);
-    let why = MessageFailure::Refused("not today".to_owned());
-    let no_answer = failed(2, MessageFailure::NoAnswer);
-    assert_eq!(net.nodes[0].events[1..], [failed(1, why), no_answer]);
+    let why = MessageFailure::Refused(Refusal::Other("not today".to_owned()));
+    let no_answer = failed(3, MessageFailure::NoAnswer);
+    assert_eq!(net.nodes[0].events[1..], [failed(1, why.clone()), failed(2, why), no_answer]);
 }
 
 #[test]

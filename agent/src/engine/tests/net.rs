@@ -186,7 +186,8 @@ impl Net {
         let node = &mut self.nodes[i];
         self.hub.clients.insert(vip, i);
         (node.vip, node.linked) = (vip, true);
-        node.engine.link_up(Overlay { vip, network: network() }, now, &mut self.rng);
+        let overlay = Overlay { vip, network: network() };
+        node.engine.link_up(overlay, self.hub.hsk, now, &mut self.rng);
         self.pump(i);
     }
 

@@ -3,7 +3,7 @@
 use super::hub::undeliverable;
 use super::net::Net;
 use super::{icmp_kind, s2c, udp, vip};
-use crate::engine::{DropReason, Event, TunnelState};
+use crate::engine::{DropReason, Event, Refusal, TunnelState};
 
 #[test]
 fn offline_peer_is_reported_and_reached_when_it_comes() {
@@ -84,10 +84,11 @@ fn refusal_is_said_once_and_changes_nothing() {
         net.send(0, &packet);
         net.give(0, &s2c(vip(0), vip(1), b"\x15\xFFno\x1b[31m"));
     }
-    let refused = Event::Refused(vip(1), "no\\u{1b}[31m".to_owned());
+    let refusal = Refusal::Other("no\\u{1b}[31m".to_owned());
+    let refused = Event::Refused(vip(1), refusal.clone());
     assert_eq!(net.nodes[0].events, [refused], "once, and safe to print");
     assert_eq!(net.nodes[0].answers.len(), 3);
-    assert_eq!(net.peer(0, 1).refusal.as_deref(), Some("no\\u{1b}[31m"));
+    assert_eq!(net.peer(0, 1).refusal, Some(refusal));
     net.hub.faults.lose = 0;
     net.run_ms(7_000);
     net.send(0, &packet);

@@ -1,0 +1,85 @@
+//! The commands' end of the local socket.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use super::wire::{Reply, Request, Status};
+
+/// Why a hub did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody answers on the socket.
+    #[error("no hub is running: nothing answers on {}", path.display())]
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The socket is not for this user.
+    #[error("cannot open the local socket {}", path.display())]
+    Forbidden {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("cannot talk to the running hub")]
+    Io(#[from] io::Error),
+    /// A line that is no answer, as from another version.
+    #[error("the running hub's answer cannot be read")]
+    Malformed(#[from] serde_json::Error),
+    /// An answer to something else.
+    #[error("the running hub's answer does not fit the request")]
+    Unexpected,
+    /// The hub says why not, or an administrator's command was not done.
+    #[error("{why}")]
+    Refused {
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// What the hub at `socket` is doing.
+///
+/// # Errors
+/// [`ControlError`].
+pub fn status(socket: &Path) -> Result<Status, ControlError> {
+    match ask(socket, &Request::Status)? {
+        Reply::Status(status) => Ok(*status),
+        Reply::Said { .. } | Reply::Failed { .. } => Err(ControlError::Unexpected),
+    }
+}
+
+/// Lets the hub at `socket` do what an administrator may ask; returns its answer.
+///
+/// # Errors
+/// [`ControlError`].
+pub fn administer(socket: &Path, command: String) -> Result<String, ControlError> {
+    match ask(socket, &Request::Admin { command })? {
+        Reply::Said { text } => match text.strip_prefix("ERR:") {
+            Some(why) => Err(ControlError::Refused { why: why.to_owned() }),
+            None => Ok(text),
+        },
+        Reply::Status(_) | Reply::Failed { .. } => Err(ControlError::Unexpected),
+    }
+}
+
+fn ask(socket: &Path, request: &Request) -> Result<Reply, ControlError> {
+    let mut stream = UnixStream::connect(socket).map_err(|source| {
+        let path = socket.to_owned();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => ControlError::Forbidden { path, source },
+            _ => ControlError::NotRunning { path },
+        }
+    })?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut line = Vec::new();
+    BufReader::new(stream).read_until(b'\n', &mut line)?;
+    match serde_json::from_slice(&line)? {
+        Reply::Failed { why } => Err(ControlError::Refused { why }),
+        reply => Ok(reply),
+    }
+}

@@ -1,0 +1,124 @@
+//! The hub's end of the local socket.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Group, chown};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use super::wire::{MAX_REQUEST_LEN, Reply, Request};
+use crate::HubHandle;
+
+/// Who is in this group may use the socket, beside root.
+const GROUP: &str = "dosp";
+/// So many commands may be connected at once.
+const MAX_CONNECTIONS: usize = 64;
+
+/// Why there is no local socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Another hub answers on it.
+    #[error("another hub answers on {}", path.display())]
+    Taken {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The system says no.
+    #[error("cannot make the local socket {}", path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The bound socket; its file goes when this is dropped.
+#[derive(Debug)]
+pub struct ControlServer {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for ControlServer {
+    fn drop(&mut self) {
+        // Whoever starts next finds a dead file and takes its place.
+        std::fs::remove_file(&self.path).ok();
+    }
+}
+
+impl ControlServer {
+    /// Makes the socket, 0660 and of the group `dosp` where that exists. The file of a hub that has
+    /// died is replaced.
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub async fn bind(path: &Path) -> Result<Self, SocketError> {
+        let path = path.to_owned();
+        if UnixStream::connect(&path).await.is_ok() {
+            return Err(SocketError::Taken { path });
+        }
+        match bind(&path) {
+            Ok(listener) => Ok(Self { listener, path }),
+            Err(source) => Err(SocketError::Io { path, source }),
+        }
+    }
+
+    /// Answers for ever.
+    pub async fn run(self, hub: HubHandle) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept(), if connections.len() < MAX_CONNECTIONS => {
+                    if let Ok((stream, _)) = accepted {
+                        connections.spawn(serve(stream, hub.clone()));
+                    }
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+}
+
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    // Nobody may connect before the group is set.
+    let before = umask(Mode::from_bits_truncate(0o117));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    if let Ok(Some(group)) = Group::from_name(GROUP) {
+        // Without the right to give the file away it stays the user's own.
+        chown(path, None, Some(group.gid)).ok();
+    }
+    listener
+}
+
+async fn serve(mut stream: UnixStream, hub: HubHandle) {
+    let outcome = async {
+        let (reader, mut writer) = stream.split();
+        let mut line = Vec::new();
+        BufReader::new(reader.take(MAX_REQUEST_LEN)).read_until(b'\n', &mut line).await?;
+        let reply = match serde_json::from_slice(&line) {
+            Ok(Request::Status) => Reply::Status(Box::new(hub.status())),
+            Ok(Request::Admin { command }) => Reply::Said { text: hub.administer(&command) },
+            Err(error) => Reply::Failed { why: format!("the request cannot be read: {error}") },
+        };
+        let mut line = serde_json::to_vec(&reply)?;
+        line.push(b'\n');
+        writer.write_all(&line).await
+    };
+    if let Err(error) = outcome.await {
+        debug!(%error, "a command went away");
+    }
+}

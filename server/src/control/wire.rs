@@ -1,0 +1,86 @@
+//! The lines on the local socket; the status is also what `--json` prints.
+//!
+//! Within one schema number fields are added, never renamed. Times are nanoseconds.
+
+use std::net::SocketAddr;
+
+use dosp_proto::vip::{Network, Vip};
+use serde::{Deserialize, Serialize};
+
+/// The longest request in bytes.
+pub const MAX_REQUEST_LEN: u64 = 64 * 1024;
+
+/// What a command asks of the hub.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// What the hub is doing.
+    Status,
+    /// What an administrator would send as ADMIN.
+    Admin {
+        /// The command line.
+        command: String,
+    },
+}
+
+/// What the hub answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// To `Status`.
+    Status(Box<Status>),
+    /// To `Admin`: the text that ADMIN would carry.
+    Said {
+        /// The text; it begins with `ERR:` where the command was not done.
+        text: String,
+    },
+    /// The request makes no sense.
+    Failed {
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// `dosp.hub-status/1`: what a hub is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Always `dosp.hub-status/1`.
+    pub schema: String,
+    /// Version of the hub.
+    pub version: String,
+    /// Where vIPs come from.
+    pub network: Network,
+    /// Where it listens.
+    pub listen: Vec<SocketAddr>,
+    /// How long it has been running.
+    pub up_for_ns: u64,
+    /// Whether bodies are compressed.
+    pub compression: bool,
+    /// Frames from all sessions that there have been.
+    pub rx_frames: u64,
+    /// Frames to them.
+    pub tx_frames: u64,
+    /// Sessions cut because they read nothing.
+    pub sessions_cut: u64,
+    /// The sessions, by vIP.
+    pub sessions: Vec<SessionStatus>,
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Its vIP.
+    pub vip: Vip,
+    /// Where it connected from.
+    pub addr: SocketAddr,
+    /// Whether it administers the hub.
+    pub admin: bool,
+    /// The hash that it says is its own.
+    pub hash: Option<String>,
+    /// How long it has been there.
+    pub up_for_ns: u64,
+    /// Frames from it.
+    pub rx_frames: u64,
+    /// Frames to it.
+    pub tx_frames: u64,
+}

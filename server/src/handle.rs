@@ -1,0 +1,63 @@
+//! A running hub, for those on its machine who look after it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tracing::info;
+
+use crate::control::wire::{SessionStatus, Status};
+use crate::state::Shared;
+
+/// Answers about a hub and administers it.
+#[derive(Debug, Clone)]
+pub struct HubHandle {
+    shared: Arc<Shared>,
+    local_addrs: Vec<SocketAddr>,
+}
+
+impl HubHandle {
+    pub(crate) fn new(shared: Arc<Shared>, local_addrs: Vec<SocketAddr>) -> Self {
+        Self { shared, local_addrs }
+    }
+
+    /// What the hub is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (sessions, (rx_frames, tx_frames)) = self.shared.report(Instant::now());
+        let sessions = sessions.into_iter().map(|session| SessionStatus {
+            vip: session.vip,
+            addr: session.addr,
+            admin: session.is_admin,
+            hash: session.hash.map(|hash| hash.to_string()),
+            up_for_ns: nanos(session.uptime),
+            rx_frames: session.num_frames.0,
+            tx_frames: session.num_frames.1,
+        });
+        Status {
+            schema: "dosp.hub-status/1".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            network: self.shared.network,
+            listen: self.local_addrs.clone(),
+            up_for_ns: nanos(self.shared.functions.uptime()),
+            compression: self.shared.compression,
+            rx_frames,
+            tx_frames,
+            sessions_cut: self.shared.num_cut.load(Ordering::Relaxed),
+            sessions: sessions.collect(),
+        }
+    }
+
+    /// Does what an administrator says; returns what ADMIN would answer.
+    #[must_use]
+    pub fn administer(&self, line: &str) -> String {
+        info!(command = crate::hub::loggable(line.as_bytes()), "administered by a local user");
+        self.shared.administer(line)
+    }
+}
+
+/// Whole nanoseconds; 584 years at the most.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
