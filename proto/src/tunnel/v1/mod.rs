@@ -37,7 +37,7 @@ const HELLOS_PER_SECOND: u32 = 20;
 const HELLO_BURST: u32 = 5;
 /// While no frame has verified under the keys of our last answer, a new hello is answered only after
 /// this long. An answer looks like an opening: two sides of which neither has an opening under way
-/// would answer each other's answers for ever. Shorter than [`FIRST_RETRY`], so that who really opens
+/// would answer each other's answers for ever. Shorter than `FIRST_RETRY`, so that who really opens
 /// anew is answered at his second try.
 const ANSWER_INTERVAL: Duration = Duration::from_millis(990);
 /// What published peers understand as a refusal of the legacy mode.
