@@ -11,6 +11,7 @@
 //! | [`mpak`] | several frames in the body of one |
 //! | [`zlib`] | compressed bodies, inflated within a limit |
 //! | [`packet`] | the one place where an IP header is parsed |
+//! | [`sd`] | what hubs tell each other of their networks |
 //! | [`tunnel`] | end-to-end encrypted tunnels between two agents |
 //! | [`limit`] | a token bucket over a given clock |
 //!
@@ -24,6 +25,7 @@ pub mod limit;
 pub mod message;
 pub mod mpak;
 pub mod packet;
+pub mod sd;
 pub mod tunnel;
 pub mod vip;
 pub mod zlib;

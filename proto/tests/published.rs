@@ -4,6 +4,7 @@
 
 use dosp_proto::frame::{self, FrameDecoder, FrameType};
 use dosp_proto::mpak::{self, SubFrames};
+use dosp_proto::sd::{Advertisement, Route};
 use dosp_proto::vip::{Network, Vip};
 use dosp_proto::zlib::{Deflater, Inflater};
 use serde_json::Value;
@@ -179,5 +180,22 @@ fn compressed_bodies_are_read_and_ours_inflate_to_the_same() {
             inflater.inflate(compressed, &mut inflated).unwrap();
             assert_eq!(inflated, plain, "{row}");
         }
+    }
+}
+
+#[test]
+fn advertisements_are_made_and_read() {
+    for row in rows("sd") {
+        let routes = row["entries"].as_array().unwrap().iter().map(|entry| Route {
+            host: text(entry, "host").to_owned(),
+            port: entry["port"].as_u64().unwrap().try_into().unwrap(),
+            template: text(entry, "template").to_owned(),
+            num_hops: entry["hop"].as_u64().unwrap().try_into().unwrap(),
+        });
+        let advertisement = Advertisement(routes.collect());
+        let mut out = Vec::new();
+        advertisement.encode_to(&mut out).unwrap();
+        assert_eq!(out, hex(&row, "wire"), "{row}");
+        assert_eq!(Advertisement::decode(&hex(&row, "payload")), Ok(advertisement), "{row}");
     }
 }

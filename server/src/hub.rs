@@ -6,13 +6,14 @@
 mod admin;
 mod command;
 mod effect;
+mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::limit::TokenBucket;
@@ -22,13 +23,13 @@ use dosp_proto::message::{
 };
 use dosp_proto::vip::{Network, Vip};
 
-pub use admin::{AdminAccess, AuthRefusal};
-pub use command::Outcome;
-pub use effect::{EXIT_KICKED, Effect, exit_frame, text_frame, undeliverable_frame};
-
 use crate::vips::{TakeError, VipAllocator};
 use admin::Admin;
+pub use admin::{AdminAccess, AuthRefusal};
+pub use command::Outcome;
 use effect::{EXIT_BLOCKED, reply};
+pub use effect::{EXIT_KICKED, Effect, exit_frame, text_frame, undeliverable_frame};
+pub use report::SessionReport;
 
 /// Messages to the hub that are logged per second; the rest is only counted.
 const LOGGED_PER_SECOND: u32 = 10;
@@ -98,34 +99,6 @@ struct Session {
     counters: Arc<FrameCounters>,
 }
 
-impl Session {
-    fn uptime(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.admitted_at)
-    }
-
-    fn num_frames(&self) -> (u64, u64) {
-        let FrameCounters { rx, tx } = &*self.counters;
-        (rx.load(Ordering::Relaxed), tx.load(Ordering::Relaxed))
-    }
-}
-
-/// What the hub knows of a session.
-#[derive(Debug, Clone)]
-pub struct SessionReport {
-    /// Its vIP.
-    pub vip: Vip,
-    /// Where it connected from.
-    pub addr: SocketAddr,
-    /// Whether it may administer the hub.
-    pub is_admin: bool,
-    /// The hash that it says is its own.
-    pub hash: Option<ClientHash>,
-    /// How long it has been there.
-    pub uptime: Duration,
-    /// Frames from it and to it.
-    pub num_frames: (u64, u64),
-}
-
 /// The hub's state.
 #[derive(Debug)]
 pub struct Hub {
@@ -176,29 +149,6 @@ impl Hub {
     pub fn with_compression(mut self, compression: bool) -> Self {
         self.hsk.flag = if compression { HskFlag::Compression } else { HskFlag::Space };
         self
-    }
-
-    /// Frames from and to all sessions that there have been.
-    #[must_use]
-    pub fn num_frames(&self) -> (u64, u64) {
-        let num_frames = self.sessions.values().map(Session::num_frames);
-        num_frames
-            .fold(self.num_past_frames, |(rx, tx), (more_rx, more_tx)| (rx + more_rx, tx + more_tx))
-    }
-
-    /// All sessions, by vIP.
-    #[must_use]
-    pub fn report(&self, now: Instant) -> Vec<SessionReport> {
-        let sessions = self.by_vip.values().filter_map(|id| self.sessions.get(id));
-        let report = |session: &Session| SessionReport {
-            vip: session.vip,
-            addr: session.addr,
-            is_admin: session.is_admin,
-            hash: session.hash,
-            uptime: session.uptime(now),
-            num_frames: session.num_frames(),
-        };
-        sessions.map(report).collect()
     }
 
     /// The network that the vIPs come from.

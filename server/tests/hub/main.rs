@@ -7,6 +7,7 @@ mod client;
 mod compression;
 mod control;
 mod functions;
+mod hostile;
 mod joining;
 mod mpak;
 mod pressure;
