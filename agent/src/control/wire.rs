@@ -209,7 +209,7 @@ impl From<RequestError> for Reply {
     fn from(error: RequestError) -> Self {
         let kind = match &error {
             RequestError::NotConnected | RequestError::LinkLost => FailureKind::NotConnected,
-            RequestError::TimedOut => FailureKind::TimedOut,
+            RequestError::TimedOut { .. } => FailureKind::TimedOut,
             RequestError::Busy
             | RequestError::NoInfo
             | RequestError::Refused(_)

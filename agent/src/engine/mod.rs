@@ -34,7 +34,7 @@ pub use self::inbound::Inbound;
 pub use self::outbound::SendError;
 pub use self::refusal::Refusal;
 pub use self::report::{PeerReport, TunnelState};
-pub use self::requests::{ANSWER_TIMEOUT, HubAnswer, HubRequest, RequestError};
+pub use self::requests::{ANSWER_TIMEOUT, CALL_TIMEOUT, HubAnswer, HubRequest, RequestError};
 
 use self::peer::{Item, Peer};
 use self::requests::Asked;

@@ -2,7 +2,7 @@
 //!
 //! Hubs answer in the order in which they were asked, or not at all. So the oldest request that an
 //! answer fits is the one that it answers; one that has run out of time keeps its place, for the
-//! answer that may still come.
+//! answer that may still come. Only functions may overtake each other, so one is called at a time.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ use super::{Engine, Event, Ticket};
 
 /// How long the hub may take for an answer.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a function of a hub of ours may run, and a little more.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(305);
 /// Requests without an answer yet, those that ran out of time included.
 const MAX_REQUESTS: usize = 64;
 
@@ -71,8 +73,11 @@ pub enum RequestError {
     #[error("the hub's answer cannot be read")]
     Malformed(#[from] MalformedBody),
     /// The hub says nothing.
-    #[error("the hub did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
-    TimedOut,
+    #[error("the hub did not answer within {} s", after.as_secs())]
+    TimedOut {
+        /// How long it could have.
+        after: Duration,
+    },
     /// The connection to the hub ended first.
     #[error("the connection to the hub was lost")]
     LinkLost,
@@ -85,6 +90,9 @@ pub(super) struct Asked {
     /// Whose it is; `None` once it has run out of time.
     ticket: Option<Ticket>,
     until: Instant,
+    timeout: Duration,
+    /// The function to call, as long as it is not yet its turn.
+    waiting: Option<String>,
 }
 
 impl Engine {
@@ -107,29 +115,44 @@ impl Engine {
         if self.asked.len() >= MAX_REQUESTS {
             return Err(RequestError::Busy);
         }
-        let body = match request {
-            HubRequest::Call(name) => name.as_bytes(),
-            HubRequest::Clients | HubRequest::Info => &[],
-        };
         let frame_type = request.frame_type();
-        frame::encode(&mut self.control, frame_type, body);
-        let until = now + ANSWER_TIMEOUT;
-        self.asked.push_back(Asked { frame_type, ticket: Some(ticket), until });
+        let is_ours = self.hub.flag == HskFlag::Space;
+        let (waiting, timeout) = match request {
+            HubRequest::Call(name) if is_ours => (Some(name.clone()), CALL_TIMEOUT),
+            HubRequest::Call(name) => (Some(name.clone()), ANSWER_TIMEOUT),
+            HubRequest::Clients | HubRequest::Info => {
+                frame::encode(&mut self.control, frame_type, &[]);
+                (None, ANSWER_TIMEOUT)
+            }
+        };
+        let (ticket, until) = (Some(ticket), now + timeout);
+        self.asked.push_back(Asked { frame_type, ticket, until, timeout, waiting });
+        self.call_next();
         Ok(())
     }
 
-    /// When the oldest request that somebody waits for runs out of time.
+    /// Calls the next function, unless one has not answered yet.
+    fn call_next(&mut self) {
+        let mut calls = self.asked.iter_mut().filter(|asked| asked.frame_type == FrameType::FN);
+        if let Some(name) = calls.next().and_then(|asked| asked.waiting.take()) {
+            frame::encode(&mut self.control, FrameType::FN, name.as_bytes());
+        }
+    }
+
+    /// When the first request that somebody waits for runs out of time.
     pub(super) fn answer_timeout(&self) -> Option<Instant> {
-        self.asked.iter().find(|asked| asked.ticket.is_some()).map(|asked| asked.until)
+        let waited_for = self.asked.iter().filter(|asked| asked.ticket.is_some());
+        waited_for.map(|asked| asked.until).min()
     }
 
     pub(super) fn give_up_requests(&mut self, now: Instant) {
         for asked in self.asked.iter_mut().filter(|asked| asked.until <= now) {
+            let failed = RequestError::TimedOut { after: asked.timeout };
             let ticket = asked.ticket.take();
-            let failed =
-                ticket.map(|ticket| Event::HubAnswered(ticket, Err(RequestError::TimedOut)));
-            self.events.extend(failed);
+            self.events.extend(ticket.map(|ticket| Event::HubAnswered(ticket, Err(failed))));
         }
+        // What was never asked has no answer that could still come.
+        self.asked.retain(|asked| asked.ticket.is_some() || asked.waiting.is_none());
     }
 
     pub(super) fn lose_requests(&mut self) {
@@ -173,10 +196,12 @@ impl Engine {
         is_meant: impl Fn(FrameType) -> bool,
         answer: Result<HubAnswer, RequestError>,
     ) -> bool {
-        let at = self.asked.iter().position(|asked| is_meant(asked.frame_type));
+        let is_asked = |asked: &Asked| asked.waiting.is_none() && is_meant(asked.frame_type);
+        let at = self.asked.iter().position(is_asked);
         let Some(asked) = at.and_then(|at| self.asked.remove(at)) else { return false };
         let answered = asked.ticket.map(|ticket| Event::HubAnswered(ticket, answer));
         self.events.extend(answered);
+        self.call_next();
         true
     }
 }

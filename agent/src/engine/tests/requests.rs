@@ -5,7 +5,7 @@ use dosp_proto::message::{Hsk, HskFlag};
 
 use super::net::Net;
 use super::{network, plain_frame, vip};
-use crate::engine::{Event, HubAnswer, HubRequest, RequestError};
+use crate::engine::{ANSWER_TIMEOUT, CALL_TIMEOUT, Event, HubAnswer, HubRequest, RequestError};
 
 const PONG_OF_0_1: [u8; 9] = [0; 9];
 
@@ -44,11 +44,13 @@ fn answers_reach_those_who_asked_in_their_order() {
     call(&mut net, 2);
     call(&mut net, 3);
     net.run_ms(10);
-    let asked = [(FrameType::GCL, ""), (FrameType::FN, "time"), (FrameType::FN, "time")];
-    let asked = asked.map(|(frame_type, body)| (frame_type, body.as_bytes().to_vec()));
-    assert_eq!(net.hub.asked, asked);
+    let mut asked = vec![(FrameType::GCL, Vec::new()), (FrameType::FN, b"time".to_vec())];
+    assert_eq!(net.hub.asked, asked, "functions may overtake each other: one at a time");
     give(&mut net, FrameType::GCL, &[vip(1).octets(), vip(0).octets()].concat());
     give(&mut net, FrameType::SA, b"noon");
+    net.run_ms(10);
+    asked.push((FrameType::FN, b"time".to_vec()));
+    assert_eq!(net.hub.asked, asked);
     give(&mut net, FrameType::ERR, b"\x02it is late");
     let answers = [
         Event::HubAnswered(1, Ok(HubAnswer::Clients(vec![vip(0), vip(1)]))),
@@ -136,20 +138,43 @@ fn pong_of_a_hub_of_0_1_is_an_error_of_nine_zeros() {
 
 #[test]
 fn silent_hub_is_given_five_seconds_and_a_late_answer_goes_to_nobody() {
-    let mut net = Net::new(1);
+    let mut net = at_published(2);
     call(&mut net, 1);
+    ask(&mut net, 2, HubRequest::Clients).unwrap();
     net.run_ms(4_999);
     assert!(net.nodes[0].events.is_empty());
     net.run_ms(2);
-    let timed_out = Event::HubAnswered(1, Err(RequestError::TimedOut));
-    assert_eq!(net.nodes[0].events, [timed_out]);
+    let timed_out = RequestError::TimedOut { after: ANSWER_TIMEOUT };
+    let timed_out = [1, 2].map(|ticket| Event::HubAnswered(ticket, Err(timed_out.clone())));
+    assert_eq!(net.nodes[0].events, timed_out);
     net.nodes[0].events.clear();
-    call(&mut net, 2);
+    call(&mut net, 3);
+    give(&mut net, FrameType::GCL, &[]);
     give(&mut net, FrameType::SA, b"late");
     assert!(net.nodes[0].events.is_empty());
     give(&mut net, FrameType::SA, b"in time");
-    let answer = Event::HubAnswered(2, Ok(HubAnswer::Returned(b"in time".to_vec())));
+    let answer = Event::HubAnswered(3, Ok(HubAnswer::Returned(b"in time".to_vec())));
     assert_eq!(net.nodes[0].events, [answer]);
+}
+
+#[test]
+fn function_of_our_hub_may_take_as_long_as_the_hub_lets_it() {
+    let mut net = Net::new(1);
+    call(&mut net, 1);
+    net.run_ms(1_000);
+    call(&mut net, 2);
+    net.run_ms(303_999);
+    assert!(net.nodes[0].events.is_empty());
+    net.run_ms(1_001);
+    let timed_out = RequestError::TimedOut { after: CALL_TIMEOUT };
+    let timed_out = [1, 2].map(|ticket| Event::HubAnswered(ticket, Err(timed_out.clone())));
+    assert_eq!(net.nodes[0].events, timed_out);
+    call(&mut net, 3);
+    net.run_ms(10);
+    assert_eq!(net.hub.asked.len(), 1, "the first one may still be running");
+    give(&mut net, FrameType::SA, b"late");
+    net.run_ms(10);
+    assert_eq!(net.hub.asked.len(), 2, "the second one was never called");
 }
 
 #[test]
