@@ -6,12 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use dosp_agent::engine::EngineConfig;
 use dosp_agent::host::NoHost;
-use dosp_agent::node::{Destination, Message, Node, NodeConfig, NodeHandle, SendFailure};
+use dosp_agent::node::{Destination, MessageStream, Node, NodeConfig, NodeHandle, SendFailure};
 use dosp_agent::tun::{ChannelTunPeer, channel};
 use dosp_proto::vip::Vip;
 use dosp_server::config::ListenAddr;
 use dosp_server::{Config, Server};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +60,7 @@ pub(crate) struct Agent {
     pub(crate) vip: Vip,
     pub(crate) handle: NodeHandle,
     pub(crate) tun: ChannelTunPeer,
-    messages: mpsc::Receiver<Message>,
+    messages: MessageStream,
     stop: CancellationToken,
     task: JoinHandle<Result<()>>,
 }
