@@ -9,6 +9,8 @@ mod interop_administration;
 mod interop_at_our_hub;
 #[path = "interop/at_published_hubs.rs"]
 mod interop_at_published_hubs;
+#[path = "interop/compression.rs"]
+mod interop_compression;
 #[path = "interop/documented.rs"]
 mod interop_documented;
 #[path = "interop/with_our_agent.rs"]
