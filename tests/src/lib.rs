@@ -5,6 +5,7 @@
 //! | [`netns`] | namespaces and the star of hosts around a hub |
 //! | [`process`] | programs in them: output, exit code, time limit, signals |
 //! | [`dosp`] | the hub and the agents |
+//! | [`published`] | the published Python package, a virtual environment a version |
 //! | [`ssh`] | a throw-away ssh server, its client, scp |
 //! | [`wait`] | waiting for a condition, with a deadline |
 //!
@@ -17,6 +18,7 @@
 pub mod dosp;
 pub mod netns;
 pub mod process;
+pub mod published;
 pub mod ssh;
 pub mod wait;
 

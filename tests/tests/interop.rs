@@ -17,9 +17,7 @@ mod interop_documented;
 mod interop_with_our_agent;
 #[path = "interop/ours.rs"]
 mod ours;
-#[path = "../src/published.rs"]
-#[allow(dead_code, unreachable_pub, reason = "of the harness, which has more than one user")]
-mod published;
+use dosp_tests::published;
 
 /// Makes one test of each function for each published version.
 macro_rules! with_every_version {

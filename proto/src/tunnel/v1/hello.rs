@@ -70,8 +70,11 @@ impl<'a> Handshake<'a> {
     /// `None` for DATA that is no handshake of any known form.
     pub(super) fn parse(data: &'a [u8]) -> Option<Self> {
         let (&MARK, rest) = data.split_first()? else { return None };
-        if let Some(reason) = rest.strip_prefix(&[REFUSED]) {
-            return std::str::from_utf8(reason).ok().map(Self::Refused);
+        // Published peers may choose a session id that begins like a refusal; the rest is no text.
+        if let Some(reason) = rest.strip_prefix(&[REFUSED])
+            && let Ok(reason) = std::str::from_utf8(reason)
+        {
+            return Some(Self::Refused(reason));
         }
         if data.len() == LEGACY_LEN {
             return Some(Self::Legacy);

@@ -70,3 +70,12 @@ fn answers_are_not_answered_for_ever() {
     }
     assert!(carried <= 2, "{carried}");
 }
+
+#[test]
+fn hello_whose_session_id_begins_like_a_refusal_is_answered() {
+    let mut pair = Pair::new();
+    let (hello, _) = Hello::generate(pair.now.unix_time, &mut pair.rng);
+    let hello = Hello { session_id: [0xFF; 8], ..hello };
+    assert_eq!(pair.give_b(&hello.encode()), Ok(Got::Handshake));
+    assert!(pair.b.poll_data().is_some());
+}
