@@ -1,0 +1,165 @@
+//! Writes the inputs that the fuzzers start from: `cargo run --example seeds`, in `fuzz/`.
+//!
+//! Inputs that a fuzzer found are added to `corpus/` by hand and are not touched by this.
+
+use std::fs;
+use std::path::Path;
+
+use dosp_proto::frame::{self, FrameType, HEADER_LEN};
+use dosp_proto::message::{
+    Aip, ClientList, ErrorCode, ErrorReport, Hsk, SessionInfo, VipAnswer, VipRequest,
+    encode_greeting,
+};
+use dosp_proto::vip::{Network, Vip};
+
+/// A hello and a frame of the published implementation, as in the tests of `tunnel::v1`.
+const HELLO: &str = "150102030405060708000000006553f100\
+    07a37cbc142093c8b755dc1b10e86cb426374ad16aa853ed0bdfc0b2b86d1c7c";
+const FRAME: &str = "202122232425262728292a2bc587e2903741aa79f05846a9eeaefe1199300ecb86c8c068510e\
+    866ea2f25df86cafbd0d8f6e6b5233114274f74ce6888b1c05d9396f0adb47cb149127";
+
+fn main() {
+    frame_decoder();
+    handshake();
+    hsk();
+    packet();
+    tunnel();
+}
+
+fn frame_decoder() {
+    let (a, b) = vips();
+    // limit, repetitions, number of cuts, cuts
+    let mut greeting = vec![0x10, 0x00, 0, 3, 1, 4, 7];
+    greeting.extend(encode_greeting(a, Hsk::OURS));
+    write("frame_decoder", "greeting", &greeting);
+
+    let mut session = vec![0x04, 0x00, 3, 2, 0x83, 0x05];
+    frame::encode(&mut session, FrameType::PING, b"");
+    VipRequest(b).encode_to(&mut session);
+    frame::encode_s2c_plain(&mut session, a, b, b"hello");
+    frame::encode(&mut session, FrameType::MSG, &[b'x'; 300]);
+    frame::encode(&mut session, FrameType::EXIT, b"CC");
+    write("frame_decoder", "session", &session);
+
+    let long = [&[0x00, 0x10, 0, 1, 2][..], b"\x02\0\0\0\0\x01\xFF\xFF\xFF\xFFabc"].concat();
+    write("frame_decoder", "too_long", &long);
+    // Grows far beyond the first room of the buffer.
+    let large = [&[0xFF, 0xFF, 250, 1, 0x7F][..], b"\x01\0\0\xEA\x60", &[7; 295]].concat();
+    write("frame_decoder", "large", &large);
+    let short_s2c = [&[0x00, 0x10, 0, 0][..], b"\x03\0\0\0\x07\x07\x0a\0\x02\x07\x0a\0"].concat();
+    write("frame_decoder", "s2c_without_addresses", &short_s2c);
+}
+
+fn handshake() {
+    let hello = hex(HELLO);
+    let frame = hex(FRAME);
+    let data = |data: &[u8]| [&[0, u8::try_from(data.len()).unwrap()][..], data].concat();
+    write("handshake", "published_hello_and_frame", &[data(&hello), data(&frame)].concat());
+    let opening = [&[3][..], &data(&hello), &data(&frame), &[8, 20]].concat();
+    write("handshake", "answer_to_own_opening", &opening);
+    // Plain, refusal, legacy, version 2.
+    let forms = [&b"hello"[..], b"\x15\xFFno", &[0x15; 17], b"\x15DSP2", b""].map(data);
+    write("handshake", "other_forms", &forms.concat());
+    // A low-order key, clocks 301 s off, one made hello that comes twice.
+    let made = |error: i16, byte: u8| [&[1][..], &error.to_be_bytes(), &[byte; 40]].concat();
+    let hellos = [made(0, 0), made(301, 7), made(-301, 7), made(0, 9), vec![6, 3]].concat();
+    write("handshake", "low_order_key_and_clocks", &hellos);
+    let reflected = [3, 5, 0, 0, 5, 0, 7, 2, 0x05, 0xDC, 5, 0, 1, 2, 0xFF, 0xFF, 2, 0xFF, 0xFF];
+    write("handshake", "own_hello_comes_back", &reflected);
+    let flood = [4, 4, 4, 4, 4, 4, 2, 3, 0xE8, 4, 3, 4, 8, 9, 7, 4, 2, 3, 0xE8, 4];
+    write("handshake", "strangers", &flood);
+    let unopened = [&[4][..], &data(&frame).repeat(3), &[2, 0x17, 0x70], &data(&frame).repeat(3)];
+    write("handshake", "frames_that_do_not_open", &unopened.concat());
+}
+
+fn hsk() {
+    let (a, b) = vips();
+    let session = SessionInfo {
+        vip: a,
+        network: Network::DEFAULT,
+        uptime_s: 12,
+        rx_frames: 3,
+        tx_frames: 4,
+        admin: false,
+    };
+    let undeliverable = ErrorReport::Undeliverable { dst: b, reason: "no" };
+    let unknown = ErrorReport::Code(ErrorCode::UNKNOWN_TYPE, &[0x42]);
+    write("hsk", "aip", &body(|out| Aip(a).encode_to(out)));
+    write("hsk", "aip_text", b"7.10.0.2");
+    write("hsk", "hsk_ours", &body(|out| Hsk::OURS.encode_to(out)));
+    write("hsk", "hsk_first", b"[1, 0]");
+    write("hsk", "hsk_compression", b"\x01[2, 1145962497, 'more', 7]");
+    write("hsk", "rqip_granted", &body(|out| VipAnswer::Granted.encode_to(out)));
+    write("hsk", "rqip_refused", &body(|out| VipAnswer::IN_USE.encode_to(out)));
+    write("hsk", "gcl", &body(|out| ClientList(vec![a, b]).encode_to(out)));
+    write("hsk", "gsi", &body(|out| session.encode_to(out)));
+    write("hsk", "err_undeliverable", &body(|out| undeliverable.encode_to(out)));
+    write("hsk", "err_unknown_type", &body(|out| unknown.encode_to(out)));
+    write("hsk", "err_text", b"Packet too large");
+}
+
+/// The target puts lengths and checksums right by itself.
+fn packet() {
+    let addresses = "070a0002070a0003";
+    let icmp = "4500001c0000400040010000".to_owned() + addresses + "0800f7ff00000000";
+    write("packet", "icmp", &hex(&icmp));
+    let udp = "4500001e0001000040110000".to_owned() + addresses + "00010002000a000068690000";
+    write("packet", "udp", &hex(&udp));
+    let fragment = "4500001c0001200740110000".to_owned() + addresses + "0001000200080000";
+    write("packet", "fragment", &hex(&fragment));
+    let options = "460000200001000040060000".to_owned() + addresses + "94040000" + "00160016";
+    write("packet", "options", &hex(&options));
+    write("packet", "ipv6", &hex(&("60000000".to_owned() + &"00".repeat(36))));
+}
+
+fn tunnel() {
+    // After the way in which the tunnel was opened: the steps. Records 0 and 1 are the hellos.
+    let seal = |side: u8, number: u8| [0, side, number, 16];
+    let traffic = [&[0][..], &seal(0, 3), &seal(1, 2), &[1, 2, 1, 1, 3, 1, 1, 5, 0, 1, 4, 1]];
+    write("tunnel", "traffic", &traffic.concat());
+    let crossed = [&[1][..], &seal(0, 1), &seal(1, 1), &[1, 2, 1, 1, 3, 0, 1, 2, 1, 1, 3, 1]];
+    write("tunnel", "crossed", &crossed.concat());
+    let changed = [
+        &[0][..],
+        &seal(0, 2),
+        &[2, 2, 1, 0, 80, 1, 3, 2, 1, 67, 4, 3, 1, 1, 9],
+        &[5, 2, 1, 3, 0, 12],
+    ];
+    write("tunnel", "changed", &changed.concat());
+    let replayed = [&[2][..], &seal(0, 2), &[1, 0, 1, 1, 1, 0, 1, 0, 0, 1, 6, 1, 1, 6, 1, 9, 1]];
+    write("tunnel", "replayed_handshakes", &replayed.concat());
+    // The start of its own opening before the key of the other one; then its frame comes back.
+    let own_id = [&[0, 10, 0, 9, 0, 5, 2, 0, 1, 0, 17][..], &seal(0, 1), &[1, 3, 0]];
+    write("tunnel", "hello_with_own_session_id", &own_id.concat());
+    let lost = [&[0][..], &seal(0, 63), &seal(1, 64), &[8, 0x03, 0xE8, 9, 1]];
+    write("tunnel", "lost", &lost.concat());
+    let strangers = [0, 7, 1, 9, 1, 10, 0, 7, 0, 9, 0, 8, 0x17, 0x70, 10, 1, 9, 1];
+    write("tunnel", "strangers", &strangers);
+    let garbage = [&[6, 0, 80][..], &[0x33; 80]].concat();
+    let reopened = [&[0][..], &garbage.repeat(3), &[9, 1, 11, 1], &seal(0, 3), &[9, 1]];
+    write("tunnel", "garbage_makes_it_reopen", &reopened.concat());
+}
+
+fn write(target: &str, name: &str, input: &[u8]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(name), input).unwrap();
+}
+
+/// Two clients of a hub.
+fn vips() -> (Vip, Vip) {
+    (Vip::from([7, 10, 0, 2]), Vip::from([7, 10, 0, 3]))
+}
+
+fn body(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out);
+    out.split_off(HEADER_LEN)
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
