@@ -306,7 +306,7 @@ impl Tunnel {
             self.outgoing.push_back(encode_refusal(&format!("clock differs by {seconds} s")));
             return Err(ReceiveError::Clock { seconds });
         }
-        if self.is_own_key(&theirs.public_key) {
+        if self.is_like_ours(&theirs) {
             return Err(OpenError::Reflected.into());
         }
         let holders = [&mut self.established, &mut self.successor];
@@ -328,12 +328,15 @@ impl Tunnel {
         Ok(Received::Handshake)
     }
 
-    /// Whether a hello is one of ours that came back: a tunnel with ourselves would take our own frames
-    /// for the peer's.
-    fn is_own_key(&self, public_key: &[u8; 32]) -> bool {
+    /// Whether a hello has the key or the session id of one of ours. With our key we would make a
+    /// tunnel with ourselves; with our session id both orders of a tunnel would have the same keys,
+    /// and a frame sent in one would pass for the peer's in the other.
+    fn is_like_ours(&self, theirs: &Hello) -> bool {
         let holders = self.established.iter().chain(&self.successor).map(|holder| &holder.ours);
         let opening = self.opening.iter().map(|opening| &opening.hello);
-        holders.chain(opening).any(|ours| ours.public_key == *public_key)
+        holders.chain(opening).any(|ours| {
+            ours.public_key == theirs.public_key || ours.session_id == theirs.session_id
+        })
     }
 
     /// An answer, or an opening that crossed ours: nobody can tell, so both orders are kept.

@@ -51,6 +51,23 @@ fn own_hello_is_refused_whatever_else_it_says() {
 }
 
 #[test]
+fn hello_with_our_session_id_is_refused() {
+    let mut pair = Pair::new();
+    pair.a.open(pair.now, &mut pair.rng);
+    let opening = pair.a.poll_data().unwrap();
+    pair.give_b(&opening).unwrap();
+    let answer = pair.b.poll_data().unwrap();
+    // Both orders would have the same keys: what a sends in one would open in the other.
+    let mut changed = answer.clone();
+    changed[1..9].copy_from_slice(&opening[1..9]);
+    let refused = pair.give_a(&changed);
+    assert_eq!(refused, Err(ReceiveError::Open(OpenError::Reflected)));
+    assert!(!pair.a.is_open() && pair.a.opening_since().is_some());
+    pair.give_a(&answer).unwrap();
+    assert_eq!(pair.a_to_b(b"x"), message(b"x"));
+}
+
+#[test]
 fn answers_are_not_answered_for_ever() {
     let mut pair = Pair::open();
     let (stray, _) = Hello::generate(pair.now.unix_time, &mut pair.rng);
