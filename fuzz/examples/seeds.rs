@@ -10,7 +10,10 @@ use dosp_proto::message::{
     Aip, ClientList, ErrorCode, ErrorReport, Hsk, SessionInfo, VipAnswer, VipRequest,
     encode_greeting,
 };
+use dosp_proto::mpak;
+use dosp_proto::sd::{Advertisement, Route};
 use dosp_proto::vip::{Network, Vip};
+use dosp_proto::zlib::Deflater;
 
 /// A hello and a frame of the published implementation, as in the tests of `tunnel::v1`.
 const HELLO: &str = "150102030405060708000000006553f100\
@@ -22,7 +25,10 @@ fn main() {
     frame_decoder();
     handshake();
     hsk();
+    inflate();
+    mpak();
     packet();
+    sd();
     tunnel();
 }
 
@@ -43,6 +49,8 @@ fn frame_decoder() {
 
     let long = [&[0x00, 0x10, 0, 1, 2][..], b"\x02\0\0\0\0\x01\xFF\xFF\xFF\xFFabc"].concat();
     write("frame_decoder", "too_long", &long);
+    let limit = [&[0x00, 0x05, 0, 0][..], b"\x01\0\0\0\x05at it\x01\0\0\0\x06beyond"].concat();
+    write("frame_decoder", "at_the_limit", &limit);
     // Grows far beyond the first room of the buffer.
     let large = [&[0xFF, 0xFF, 250, 1, 0x7F][..], b"\x01\0\0\xEA\x60", &[7; 295]].concat();
     write("frame_decoder", "large", &large);
@@ -93,9 +101,41 @@ fn hsk() {
     write("hsk", "rqip_refused", &body(|out| VipAnswer::IN_USE.encode_to(out)));
     write("hsk", "gcl", &body(|out| ClientList(vec![a, b]).encode_to(out)));
     write("hsk", "gsi", &body(|out| session.encode_to(out)));
+    write("hsk", "client_info", &[b"2d71164F".repeat(8), b"ignored".to_vec()].concat());
     write("hsk", "err_undeliverable", &body(|out| undeliverable.encode_to(out)));
     write("hsk", "err_unknown_type", &body(|out| unknown.encode_to(out)));
     write("hsk", "err_text", b"Packet too large");
+}
+
+fn inflate() {
+    // limit, repetitions, offset, mask
+    let start = |limit: u16, repetitions: u8, offset: u16, mask: u8| {
+        [&limit.to_be_bytes()[..], &[repetitions], &offset.to_be_bytes(), &[mask]].concat()
+    };
+    write("inflate", "text", &[start(100, 0, 0, 0), b"hello, hello, hello".to_vec()].concat());
+    write("inflate", "damaged", &[start(1000, 9, 8, 0x10), b"some text ".to_vec()].concat());
+    write("inflate", "bomb", &[start(100, 255, 3, 1), vec![0; 256]].concat());
+    let mut stream = Vec::new();
+    Deflater::default().encode(&mut stream, FrameType::MSG, b"whole stream").unwrap();
+    write("inflate", "stream", &[start(100, 0, 0, 0), stream.split_off(HEADER_LEN)].concat());
+    let half = [0x4B, 0x04, 0x00];
+    write("inflate", "stream_without_its_end", &[&start(5, 0, 0, 0)[..], &half].concat());
+}
+
+fn mpak() {
+    let (a, b) = vips();
+    let mixed = body(|out| {
+        mpak::encode(out, |out| {
+            frame::encode(out, FrameType::PING, b"");
+            frame::encode_s2c_plain(out, a, b, b"hello");
+            VipRequest(b).encode_to(out);
+        });
+    });
+    write("mpak", "mixed", &mixed);
+    write("mpak", "nested", b"\x1a\0\0\0\x05\x02\0\0\0\0\x04\0\0\0\0");
+    write("mpak", "truncated", b"\x02\0\0\0\0\x02\xff\xff\xff\xff");
+    write("mpak", "s2c_without_addresses", b"\x03\0\0\0\x07\0\0\0\x01\0\0\0\x02\0\0\0\0");
+    write("mpak", "too_many", &b"\x02\0\0\0\0".repeat(mpak::MAX_SUB_FRAMES + 1));
 }
 
 /// The target puts lengths and checksums right by itself.
@@ -110,6 +150,23 @@ fn packet() {
     let options = "460000200001000040060000".to_owned() + addresses + "94040000" + "00160016";
     write("packet", "options", &hex(&options));
     write("packet", "ipv6", &hex(&("60000000".to_owned() + &"00".repeat(36))));
+}
+
+fn sd() {
+    let route = |template: &str, num_hops| Route {
+        host: "hub.example.org".to_owned(),
+        port: 7744,
+        template: template.to_owned(),
+        num_hops,
+    };
+    let routes = vec![route("7.10.0.{x}", 0), route("10.7.0.{x}", 3)];
+    let mut two = body(|out| Advertisement(routes).encode_to(out).unwrap());
+    write("sd", "two_routes", &two);
+    two.truncate(two.len() - 1);
+    write("sd", "truncated", &two);
+    write("sd", "none_and_more_behind", b"\x01\0more");
+    write("sd", "other_version", b"\x02\0");
+    write("sd", "no_text", b"\x01\x01\x01\xff\0\0\0\0");
 }
 
 fn tunnel() {

@@ -1,7 +1,9 @@
 //! The bodies of control frames: any bytes are read or refused, and what was read can be written.
 
 use dosp_proto::frame::HEADER_LEN;
-use dosp_proto::message::{Aip, ClientList, ErrorReport, Hsk, SessionInfo, VipAnswer, VipRequest};
+use dosp_proto::message::{
+    Aip, ClientHash, ClientList, ErrorReport, Hsk, SessionInfo, VipAnswer, VipRequest,
+};
 
 pub fn run(body: &[u8]) {
     let hsk = Hsk::decode(body);
@@ -22,6 +24,10 @@ pub fn run(body: &[u8]) {
     }
     if let Ok(info) = SessionInfo::decode(body) {
         assert_eq!(SessionInfo::decode(&written(|out| info.encode_to(out))), Ok(info));
+    }
+    if let Ok(hash) = ClientHash::decode(body) {
+        assert_eq!(written(|out| hash.encode_to(out)), body[..64].to_ascii_lowercase());
+        assert_eq!(hash.to_string().parse(), Ok(hash));
     }
     let report = ErrorReport::decode(body);
     assert_eq!(ErrorReport::decode(&written(|out| report.encode_to(out))), report);

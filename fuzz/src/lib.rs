@@ -16,8 +16,11 @@ pub mod tunnel;
 
 use input::Input;
 
-/// Every target by the name of its fuzzer and of its folder below `corpus/`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// The name of a fuzzer, and of its folder below `corpus/`, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
     ("frame_decoder", frame_decoder::run),
     ("handshake", handshake::run),
     ("hsk", hsk::run),

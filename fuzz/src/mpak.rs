@@ -1,33 +1,62 @@
-//! MPAK: any body is taken apart within its bounds, and what was taken apart can be put together.
+//! MPAK: any body gives the frames that a plain reading gives, at most 256 of them.
 
-use dosp_proto::frame;
-use dosp_proto::mpak::{self, SubFrames};
+use dosp_proto::frame::{FrameType, HEADER_LEN, S2C_ADDRESSES_LEN, encode};
+use dosp_proto::mpak::{self, MAX_SUB_FRAMES, MpakError, SubFrames};
+
+/// Frames, and what else was said, in order.
+type Found = Vec<Result<(u8, Vec<u8>), MpakError>>;
 
 pub fn run(body: &[u8]) {
-    let frames = taken_apart(body);
-    let len: usize = frames.iter().map(|(_, body)| frame::HEADER_LEN + body.len()).sum();
-    assert!(len <= body.len());
-    let mut packed = Vec::new();
-    mpak::encode(&mut packed, |out| {
+    let found = unpack(body);
+    assert_eq!(found, model(body));
+    let frames: Vec<_> = found.into_iter().flatten().collect();
+    let mut out = Vec::new();
+    mpak::encode(&mut out, |out| {
         for (frame_type, body) in &frames {
-            frame::encode(out, *frame_type, body);
+            encode(out, FrameType(*frame_type), body);
         }
     });
-    assert_eq!(taken_apart(&packed[frame::HEADER_LEN..]), frames);
+    let again: Result<Vec<_>, _> = unpack(&out[HEADER_LEN..]).into_iter().collect();
+    assert_eq!(again, Ok(frames));
 }
 
-/// The frames of `body`; an error that leads on is passed over, one that does not ends the list.
-fn taken_apart(body: &[u8]) -> Vec<(frame::FrameType, Vec<u8>)> {
-    let mut bytes = body.to_vec();
-    let mut sub_frames = SubFrames::new(&mut bytes);
-    let mut frames = Vec::new();
-    // An error may come for each header that the body has room for.
-    for _ in 0..=body.len() {
-        match sub_frames.next_frame() {
-            Ok(Some(frame)) => frames.push((frame.frame_type(), frame.body().to_vec())),
-            Ok(None) => break,
-            Err(_) => {}
-        }
+fn unpack(body: &[u8]) -> Found {
+    let mut body = body.to_vec();
+    let mut frames = SubFrames::new(&mut body);
+    let mut found = Found::new();
+    while let Some(frame) = frames.next_frame().transpose() {
+        found.push(frame.map(|frame| (frame.frame_type().0, frame.body().to_vec())));
     }
-    frames
+    found
+}
+
+fn model(mut body: &[u8]) -> Found {
+    let mut found = Found::new();
+    for num_seen in 0.. {
+        if body.is_empty() {
+            break;
+        }
+        if num_seen == MAX_SUB_FRAMES {
+            found.push(Err(MpakError::TooMany));
+            break;
+        }
+        let tail_len = body.len();
+        let Some((frame_type, content, behind)) = cut(body) else {
+            found.push(Err(MpakError::Truncated { tail_len }));
+            break;
+        };
+        match FrameType(frame_type) {
+            FrameType::MPAK => found.push(Err(MpakError::Nested)),
+            FrameType::S2C if content.len() < S2C_ADDRESSES_LEN => {}
+            _ => found.push(Ok((frame_type, content.to_vec()))),
+        }
+        body = behind;
+    }
+    found
+}
+
+fn cut(body: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[frame_type, len @ ..], rest) = body.split_first_chunk::<HEADER_LEN>()?;
+    let (content, behind) = rest.split_at_checked(u32::from_be_bytes(len) as usize)?;
+    Some((frame_type, content, behind))
 }

@@ -24,7 +24,7 @@ fn check(bytes: &[u8]) {
 
 fn defect(bytes: &[u8]) -> Option<PacketError> {
     let header_len = bytes.first().map_or(0, |first| usize::from(first & 0x0F) * 4);
-    if !bytes.first().is_some_and(|first| first >> 4 == 4)
+    if bytes.first().is_none_or(|first| first >> 4 != 4)
         || header_len < HEADER_LEN
         || bytes.len() < header_len
         || bytes.len() < HEADER_LEN

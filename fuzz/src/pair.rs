@@ -15,8 +15,8 @@ use rand::rngs::StdRng;
 pub(crate) const UNIX_TIME: u64 = 1_700_000_000;
 /// The first byte of every handshake.
 pub(crate) const MARK: u8 = 0x15;
-/// More handshakes in a row, with no time between them, are a loop.
-const MAX_CARRIED: usize = 50;
+/// More answers to answers, with no time between them, are a loop.
+const MAX_ROUNDS: usize = 10;
 /// Longer than a tunnel waits before it opens anew, and than it waits before it repeats.
 const RECOVERY_STEP: Duration = Duration::from_millis(6300);
 /// An opening that nobody answers is given up after 90 s; twice that, and some more.
@@ -113,6 +113,10 @@ impl Pair {
         Some(data)
     }
 
+    fn poll_all(&mut self, from: usize) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| self.poll(from)).collect()
+    }
+
     /// Gives DATA to a side and checks what comes of it.
     pub(crate) fn give(&mut self, to: usize, data: &[u8]) -> Outcome {
         let genuine = self.unopened.get(&(1 - to, data.to_vec())).cloned();
@@ -170,11 +174,16 @@ impl Pair {
 
     /// Carries what both sides have to send until there is nothing; it comes to an end.
     pub(crate) fn settle(&mut self) {
-        for _ in 0..MAX_CARRIED {
-            let Some((from, data)) = (0..2).find_map(|from| Some((from, self.poll(from)?))) else {
+        for _ in 0..MAX_ROUNDS {
+            let queued = [0, 1].map(|from| self.poll_all(from));
+            if queued.iter().all(Vec::is_empty) {
                 return;
-            };
-            self.give(1 - from, &data);
+            }
+            for (from, queued) in queued.iter().enumerate() {
+                for data in queued {
+                    self.give(1 - from, data);
+                }
+            }
         }
         panic!("the handshake never ends");
     }
