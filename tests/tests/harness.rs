@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use dosp_tests::{Net, needs_root};
+use dosp_tests::{Net, needs_root, wait_until};
 
 #[test]
 fn hosts_reach_the_hub_and_not_each_other() -> Result<()> {
@@ -28,7 +28,8 @@ fn a_dropped_net_leaves_no_process_and_no_namespace() -> Result<()> {
 
     drop(net);
 
-    ensure!(!runs(pid.trim()), "process {pid} is still there");
+    // A process that was killed ends when the kernel gets to it.
+    wait_until("the process ends", Duration::from_secs(5), || Ok(!runs(pid.trim())))?;
     ensure!(!Path::new("/run/netns").join(name.trim()).exists(), "{name} is still there");
     Ok(())
 }
