@@ -10,10 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::poll::PollFlags;
+use nix::sys::epoll::EpollFlags;
 use serde_json::{Value, json};
 
 use crate::client::{Client, join_ring};
+use crate::poll::Poller;
 use crate::walk::{RECEIVE_LEN, Walk};
 use crate::{Ring, poll};
 
@@ -25,7 +26,6 @@ const LEAD: Duration = Duration::from_millis(20);
 const WARM_UP_MS: u64 = 500;
 /// How long late frames are waited for.
 const GRACE: Duration = Duration::from_secs(2);
-const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(ring: Ring, rate: u32) -> Result<Value> {
     let (clients, frames) = join_ring(ring)?;
@@ -171,7 +171,7 @@ fn send(schedule: &Schedule, clients: &[Client], frames: Vec<Vec<u8>>) -> Result
             return Ok(num_unsent);
         }
         let pause = schedule.next_due_at(now).saturating_duration_since(Instant::now());
-        poll::wait(&blocked, PollFlags::POLLOUT, pause)?;
+        poll::wait_for_room(&blocked, pause)?;
     }
 }
 
@@ -199,9 +199,10 @@ fn receive(schedule: &Schedule, clients: &[Client]) -> Result<Latencies> {
     let sender_to = |receiver: usize| (receiver + clients.len() - 1) % clients.len();
     let mut buffer = vec![0; RECEIVE_LEN];
     let mut latencies = Latencies::default();
+    let mut poller = Poller::new(&streams, EpollFlags::EPOLLIN)?;
     let mut num_missing = schedule.num_frames * schedule.num_clients;
     while num_missing > 0 && Instant::now() < schedule.ends_at() {
-        for i in poll::wait(&streams, PollFlags::POLLIN, POLL_TIMEOUT)? {
+        for i in poller.wait()? {
             let (walk, num_received) = &mut walks[i];
             let num_s2c = walk.receive(streams[i], &mut buffer)?.num_s2c;
             let now = Instant::now();

@@ -7,17 +7,16 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::poll::PollFlags;
+use nix::sys::epoll::EpollFlags;
 use serde_json::{Value, json};
 
 use crate::client::{Client, join_ring};
+use crate::poll::Poller;
 use crate::walk::{RECEIVE_LEN, Walk};
 use crate::{Ring, poll};
 
 const BATCH_LEN: usize = 64 * 1024;
 const WARM_UP: Duration = Duration::from_millis(700);
-/// How soon the threads see that the run is over.
-const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(ring: Ring) -> Result<Value> {
     let (clients, frames) = join_ring(ring)?;
@@ -78,8 +77,9 @@ impl Run<'_> {
         let batch = |frame: &Vec<u8>| frame.repeat((BATCH_LEN / frame.len()).max(1));
         // The batch of each client, and how much of it is written.
         let mut batches: Vec<_> = frames.iter().map(|frame| (batch(frame), 0)).collect();
+        let mut poller = Poller::new(&streams, EpollFlags::EPOLLOUT)?;
         while self.is_running() {
-            for i in poll::wait(&streams, PollFlags::POLLOUT, POLL_TIMEOUT)? {
+            for i in poller.wait()? {
                 let (batch, written_len) = &mut batches[i];
                 *written_len += poll::write(streams[i], &batch[*written_len..])?;
                 *written_len %= batch.len();
@@ -92,8 +92,9 @@ impl Run<'_> {
         let streams: Vec<_> = self.clients.iter().map(|client| &client.stream).collect();
         let mut walks: Vec<_> = streams.iter().map(|_| Walk::default()).collect();
         let mut buffer = vec![0; RECEIVE_LEN];
+        let mut poller = Poller::new(&streams, EpollFlags::EPOLLIN)?;
         while self.is_running() {
-            for i in poll::wait(&streams, PollFlags::POLLIN, POLL_TIMEOUT)? {
+            for i in poller.wait()? {
                 let counts = walks[i].receive(streams[i], &mut buffer)?;
                 self.num_received[i].fetch_add(counts.num_s2c, Ordering::Relaxed);
                 self.num_others.fetch_add(counts.num_others, Ordering::Relaxed);

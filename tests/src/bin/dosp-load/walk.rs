@@ -99,12 +99,12 @@ impl Walk {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::time::Duration;
 
     use dosp_proto::frame;
-    use nix::poll::PollFlags;
+    use nix::sys::epoll::EpollFlags;
 
     use super::*;
+    use crate::poll::Poller;
 
     #[test]
     fn frames_of_all_lengths_are_received_from_a_socket() -> Result<()> {
@@ -121,9 +121,10 @@ mod tests {
             }
             Ok::<_, std::io::Error>(sender)
         });
+        let mut poller = Poller::new(&[&receiver], EpollFlags::EPOLLIN)?;
         let (mut walk, mut buffer, mut num_frames) = (Walk::default(), vec![0; RECEIVE_LEN], 0);
         while num_frames < 16 {
-            poll::wait(&[&receiver], PollFlags::POLLIN, Duration::from_secs(1))?;
+            poller.wait()?.for_each(drop);
             let counts = walk.receive(&receiver, &mut buffer)?;
             num_frames += counts.num_s2c + counts.num_others;
         }
