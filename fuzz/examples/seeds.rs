@@ -42,7 +42,7 @@ fn frame_decoder() {
     let mut session = vec![0x04, 0x00, 3, 2, 0x83, 0x05];
     frame::encode(&mut session, FrameType::PING, b"");
     VipRequest(b).encode_to(&mut session);
-    frame::encode_s2c_plain(&mut session, a, b, b"hello");
+    frame::encode_s2c(&mut session, a, b, b"hello");
     frame::encode(&mut session, FrameType::MSG, &[b'x'; 300]);
     frame::encode(&mut session, FrameType::EXIT, b"CC");
     write("frame_decoder", "session", &session);
@@ -127,7 +127,7 @@ fn mpak() {
     let mixed = body(|out| {
         mpak::encode(out, |out| {
             frame::encode(out, FrameType::PING, b"");
-            frame::encode_s2c_plain(out, a, b, b"hello");
+            frame::encode_s2c(out, a, b, b"hello");
             VipRequest(b).encode_to(out);
         });
     });

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dosp_proto::Now;
+use dosp_proto::buffer::PacketBuf;
 use dosp_proto::tunnel::v1::{HELLO_LEN, OVERHEAD_LEN, ReceiveError, Received, Tunnel};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -91,11 +92,13 @@ impl Pair {
         self.num_sealed += 1;
         let mut message = self.num_sealed.to_be_bytes().to_vec();
         message.resize(message.len() + padding, 0x5A);
-        let mut data = b"before".to_vec();
-        let sealed = self.sides[from].seal(&message, &mut data).expect("far from the last number");
-        let data = data.split_off(b"before".len());
-        assert_eq!((sealed, data.is_empty()), (was_open, !was_open));
-        if sealed {
+        let mut buffer = PacketBuf::from(&*message);
+        let sealed = self.sides[from].seal(&mut buffer).expect("far from the last number");
+        assert_eq!(sealed, was_open);
+        let data = buffer.content().to_vec();
+        if !sealed {
+            assert_eq!(data, message);
+        } else {
             assert_eq!(data.len(), message.len() + OVERHEAD_LEN);
             self.unopened.insert((from, data.clone()), message);
             self.sent.push(Sent { from, data });

@@ -15,6 +15,7 @@ mod frame_type;
 
 pub use frame_type::FrameType;
 
+use crate::buffer::PacketBuf;
 use crate::vip::Vip;
 
 /// Length of TYPE and LENGTH.
@@ -273,24 +274,6 @@ pub fn encode(out: &mut Vec<u8>, frame_type: FrameType, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
-/// Appends an S2C frame whose DATA is what `write_data` appends. Where that fails, `out` is as it
-/// was before.
-///
-/// # Errors
-/// What `write_data` returns.
-pub fn encode_s2c<E>(
-    out: &mut Vec<u8>,
-    dst: Vip,
-    src: Vip,
-    write_data: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-) -> Result<(), E> {
-    encode_with(out, FrameType::S2C, |out| {
-        out.extend_from_slice(&dst.octets());
-        out.extend_from_slice(&src.octets());
-        write_data(out)
-    })
-}
-
 /// Appends a frame whose body is what `write_body` appends. Where that fails, `out` is as it was
 /// before.
 ///
@@ -314,12 +297,20 @@ pub fn encode_with<E>(
     Ok(())
 }
 
+/// Makes the DATA in `buffer` an S2C frame where it is.
+pub fn prepend_s2c(buffer: &mut PacketBuf, dst: Vip, src: Vip) {
+    buffer.prepend(&src.octets());
+    buffer.prepend(&dst.octets());
+    let body_len = buffer.len();
+    buffer.prepend(&header(FrameType::S2C, body_len));
+}
+
 /// Appends an S2C frame with `data` as it is.
-pub fn encode_s2c_plain(out: &mut Vec<u8>, dst: Vip, src: Vip, data: &[u8]) {
-    let Ok(()) = encode_s2c(out, dst, src, |out| {
-        out.extend_from_slice(data);
-        Ok::<(), std::convert::Infallible>(())
-    });
+pub fn encode_s2c(out: &mut Vec<u8>, dst: Vip, src: Vip, data: &[u8]) {
+    out.extend_from_slice(&header(FrameType::S2C, S2C_ADDRESSES_LEN + data.len()));
+    out.extend_from_slice(&dst.octets());
+    out.extend_from_slice(&src.octets());
+    out.extend_from_slice(data);
 }
 
 /// TYPE and LENGTH. Bodies are far below 4 GiB: every one passed a frame limit.

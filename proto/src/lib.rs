@@ -5,6 +5,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`buffer`] | a packet with room for its headers |
 //! | [`frame`] | the unit on TCP: header, decoder, encoders |
 //! | [`vip`] | virtual addresses and the networks they come from |
 //! | [`message`] | the bodies of control frames |
@@ -20,6 +21,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod buffer;
 pub mod frame;
 pub mod limit;
 pub mod message;

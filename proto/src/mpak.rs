@@ -114,7 +114,7 @@ mod tests {
         let mut out = Vec::new();
         encode(&mut out, |out| {
             frame::encode(out, FrameType::PING, b"");
-            frame::encode_s2c_plain(out, Vip::from(1), Vip::NONE, b"one");
+            frame::encode_s2c(out, Vip::from(1), Vip::NONE, b"one");
         });
         let mut frames = SubFrames::new(&mut out[HEADER_LEN..]);
         frames.next_frame().unwrap().unwrap();

@@ -54,7 +54,7 @@ fn packets_are_made_byte_by_byte() {
         let mut out = Vec::new();
         let payload = hex(&row, "payload");
         if frame_type(&row) == FrameType::S2C {
-            frame::encode_s2c_plain(&mut out, vip(&row, "dst"), vip(&row, "src"), &payload);
+            frame::encode_s2c(&mut out, vip(&row, "dst"), vip(&row, "src"), &payload);
         } else {
             frame::encode(&mut out, frame_type(&row), &payload);
         }
@@ -147,8 +147,8 @@ fn mpak_is_made_and_taken_apart() {
     let mut out = Vec::new();
     mpak::encode(&mut out, |out| {
         frame::encode(out, FrameType::PING, b"");
-        frame::encode_s2c_plain(out, bob, alice, b"one");
-        frame::encode_s2c_plain(out, bob, Vip::NONE, b"two");
+        frame::encode_s2c(out, bob, alice, b"one");
+        frame::encode_s2c(out, bob, Vip::NONE, b"two");
         frame::encode(out, FrameType::GCL, b"");
     });
     assert_eq!(out, hex(row, "wire"));

@@ -9,6 +9,7 @@
 //! drop never harms a tunnel. Answers of the agent itself (ICMP) come out of [`Engine::poll_tun`],
 //! what others want to know out of [`Engine::poll_event`].
 
+mod batch;
 mod drops;
 mod icmp;
 mod inbound;
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use dosp_proto::Now;
+use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::message::Hsk;
@@ -29,6 +31,7 @@ use dosp_proto::vip::{Network, Vip};
 use etherparse::IcmpEchoHeader;
 use rand::CryptoRng;
 
+pub use self::batch::Batch;
 pub use self::drops::{DropReason, Drops};
 pub use self::inbound::Inbound;
 pub use self::outbound::SendError;
@@ -145,7 +148,7 @@ pub struct Engine {
     drops: Drops,
     unreachables: TokenBucket,
     /// Buffers of packets that were sent, for packets to come.
-    spare: Vec<Vec<u8>>,
+    spare: Vec<PacketBuf>,
 }
 
 impl Engine {
@@ -282,13 +285,13 @@ impl Engine {
                 Item::Message(ticket, _) => {
                     self.events.push_back(Event::MessageFailed(ticket, why.clone()));
                 }
-                Item::Packet(bytes) => {
+                Item::Packet(buffer) => {
                     self.drops.add(DropReason::Unreachable);
                     let why = icmp::Unreachable::Host;
                     answer_unreachable(
                         &mut self.to_tun,
                         &mut self.unreachables,
-                        &bytes,
+                        buffer.content(),
                         (overlay, why),
                         now,
                     );
@@ -313,7 +316,7 @@ impl Engine {
         let (Some(peer), Some(overlay)) = (self.peers.get_mut(&vip), self.overlay) else { return };
         while let Some(data) = peer.tunnel.poll_data() {
             if self.linked && self.control.len() < MAX_CONTROL_LEN {
-                frame::encode_s2c_plain(&mut self.control, vip, overlay.vip, &data);
+                frame::encode_s2c(&mut self.control, vip, overlay.vip, &data);
             }
         }
         if peer.tunnel.opening_since().is_some() {

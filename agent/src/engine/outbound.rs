@@ -1,6 +1,7 @@
 //! From the local host to the hub: look-up, staging, sealing.
 
 use dosp_proto::Now;
+use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::packet::Ipv4Packet;
 use dosp_proto::vip::Vip;
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 use super::peer::{Item, Pushed};
 use super::{
-    DropReason, Engine, HubPing, MAX_CONTROL_LEN, MAX_HUB_PINGS, Overlay, Ticket,
+    Batch, DropReason, Engine, HubPing, MAX_CONTROL_LEN, MAX_HUB_PINGS, Overlay, Ticket,
     answer_unreachable, icmp,
 };
 
@@ -33,19 +34,44 @@ pub enum SendError {
 }
 
 impl Engine {
-    /// Takes an IP packet from the local host.
-    pub fn handle_packet(&mut self, bytes: &[u8], now: Now, rng: &mut impl CryptoRng) {
-        if let Err(reason) = self.try_handle_packet(bytes, now, rng) {
-            self.drops.add(reason);
+    /// An empty buffer to read a packet into.
+    pub fn buffer(&mut self) -> PacketBuf {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back that is not needed.
+    pub fn recycle(&mut self, buffer: PacketBuf) {
+        if self.spare.len() < MAX_SPARE {
+            self.spare.push(buffer);
         }
     }
 
-    fn try_handle_packet(
-        &mut self,
-        bytes: &[u8],
-        now: Now,
-        rng: &mut impl CryptoRng,
-    ) -> Result<(), DropReason> {
+    /// Takes an IP packet from the local host.
+    pub fn handle_packet(&mut self, buffer: PacketBuf, now: Now, rng: &mut impl CryptoRng) {
+        let dst = match self.admit_packet(buffer.content(), now.instant) {
+            Ok(Some(dst)) => dst,
+            Ok(None) => return self.recycle(buffer),
+            Err(reason) => {
+                self.drops.add(reason);
+                return self.recycle(buffer);
+            }
+        };
+        let Some(peer) = self.peer_entry(dst, now.instant) else {
+            self.drops.add(DropReason::TooManyPeers);
+            return self.recycle(buffer);
+        };
+        peer.addressed_at = Some(now.instant);
+        let pushed = peer.push_packet(buffer);
+        self.schedule(dst, now, rng);
+        match pushed {
+            Pushed::Queued => {}
+            Pushed::Displaced => self.drops.add(DropReason::StagedTooMany),
+            Pushed::Full => self.drops.add(DropReason::QueueFull),
+        }
+    }
+
+    /// The peer that a packet goes to; `None` where the hub was asked instead.
+    fn admit_packet(&mut self, bytes: &[u8], now: Instant) -> Result<Option<Vip>, DropReason> {
         let packet = Ipv4Packet::parse(bytes)?;
         let overlay = self.overlay.ok_or(DropReason::NoRoute)?;
         let dst = packet.dst();
@@ -59,22 +85,12 @@ impl Engine {
             return Err(DropReason::ForeignSource);
         }
         if dst == overlay.network.hub() {
-            return self.handle_hub_packet(&packet, overlay, now.instant);
+            return self.handle_hub_packet(&packet, overlay, now).map(|()| None);
         }
         if !overlay.network.is_assignable(dst) || dst == overlay.vip {
             return Err(DropReason::NoRoute);
         }
-        let mut buffer = self.spare.pop().unwrap_or_default();
-        buffer.extend_from_slice(bytes);
-        let peer = self.peer_entry(dst, now.instant).ok_or(DropReason::TooManyPeers)?;
-        peer.addressed_at = Some(now.instant);
-        let pushed = peer.push_packet(buffer);
-        self.schedule(dst, now, rng);
-        match pushed {
-            Pushed::Queued => Ok(()),
-            Pushed::Displaced => Err(DropReason::StagedTooMany),
-            Pushed::Full => Err(DropReason::QueueFull),
-        }
+        Ok(Some(dst))
     }
 
     /// The hub answers PING, and nothing else that IP knows.
@@ -105,13 +121,15 @@ impl Engine {
         &mut self,
         ticket: Ticket,
         to: Vip,
-        message: Vec<u8>,
+        message: &[u8],
         now: Now,
         rng: &mut impl CryptoRng,
     ) -> Result<(), SendError> {
         self.peer_overlay(to)?;
         let peer = self.peer_entry(to, now.instant).ok_or(SendError::Busy(to))?;
-        peer.push_message(ticket, message).map_err(|_| SendError::Busy(to))?;
+        if !peer.push_message(ticket, message) {
+            return Err(SendError::Busy(to));
+        }
         self.schedule(to, now, rng);
         Ok(())
     }
@@ -129,7 +147,7 @@ impl Engine {
     ) -> Result<(), SendError> {
         let overlay = self.peer_overlay(to)?;
         self.check_control(to)?;
-        frame::encode_s2c_plain(&mut self.control, to, overlay.vip, message);
+        frame::encode_s2c(&mut self.control, to, overlay.vip, message);
         self.send_hub_ping(HubPing::Delivery(ticket, to), now);
         Ok(())
     }
@@ -185,16 +203,21 @@ impl Engine {
     }
 
     /// Appends sealed frames to `out`, in turns of all peers, until it holds `max_len` bytes or
-    /// nothing waits any more. The last frame may go beyond.
+    /// nothing waits any more. The last frame may go beyond. Takes the buffers back that `out` has
+    /// done with.
     pub fn poll_transmit(
         &mut self,
-        out: &mut Vec<u8>,
+        out: &mut Batch,
         max_len: usize,
         now: Now,
         rng: &mut impl CryptoRng,
     ) {
+        out.take_spent().for_each(|buffer| self.recycle(buffer));
         loop {
-            out.append(&mut self.control);
+            if !self.control.is_empty() {
+                out.push(PacketBuf::from(&*self.control));
+                self.control.clear();
+            }
             if out.len() >= max_len {
                 return;
             }
@@ -213,41 +236,32 @@ impl Engine {
         &mut self,
         vip: Vip,
         overlay: Overlay,
-        out: &mut Vec<u8>,
+        out: &mut Batch,
         turn_end: usize,
         now: Instant,
     ) {
         while out.len() < turn_end {
             let Some(peer) = self.peers.get_mut(&vip) else { return };
             let Some(item) = peer.pop() else { return };
-            let start = out.len();
-            let sealed = frame::encode_s2c(out, vip, overlay.vip, |out| {
-                match peer.tunnel.seal(item.bytes(), out) {
-                    Ok(true) => Ok(()),
-                    Ok(false) | Err(_) => Err(()),
-                }
-            });
-            if sealed.is_err() {
-                // The tunnel has ended; the item waits for the next one.
-                peer.unpop(item);
-                return;
-            }
-            peer.traffic.tx_frames += 1;
-            peer.traffic.tx_bytes += (out.len() - start - frame::S2C_HEADER_LEN) as u64;
             match item {
-                Item::Packet(buffer) => self.recycle(buffer),
-                Item::Message(ticket, _) => {
-                    frame::encode(out, FrameType::PING, &[]);
+                Item::Packet(mut buffer) => {
+                    if !peer.seal(&mut buffer, (vip, overlay.vip)) {
+                        // The tunnel has ended; what waits goes into the next one.
+                        return peer.unpop(Item::Packet(buffer));
+                    }
+                    out.push(buffer);
+                }
+                Item::Message(ticket, mut buffer) => {
+                    if !peer.seal(&mut buffer, (vip, overlay.vip)) {
+                        return peer.unpop(Item::Message(ticket, buffer));
+                    }
+                    frame::encode(&mut self.control, FrameType::PING, &[]);
                     self.hub_pings.push_back((now, HubPing::Delivery(ticket, vip)));
+                    out.push(buffer);
+                    out.push(PacketBuf::from(&*self.control));
+                    self.control.clear();
                 }
             }
-        }
-    }
-
-    fn recycle(&mut self, mut buffer: Vec<u8>) {
-        if self.spare.len() < MAX_SPARE {
-            buffer.clear();
-            self.spare.push(buffer);
         }
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use dosp_proto::buffer::PacketBuf;
+use dosp_proto::frame;
 use dosp_proto::tunnel::v1::Tunnel;
+use dosp_proto::vip::Vip;
 
 use super::{Refusal, Ticket};
 
@@ -19,15 +22,15 @@ const MAX_MESSAGES_LEN: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) enum Item {
     /// An IP packet, which may be dropped.
-    Packet(Vec<u8>),
+    Packet(PacketBuf),
     /// A raw message, which may not.
-    Message(Ticket, Vec<u8>),
+    Message(Ticket, PacketBuf),
 }
 
 impl Item {
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(super) fn len(&self) -> usize {
         match self {
-            Self::Packet(bytes) | Self::Message(_, bytes) => bytes,
+            Self::Packet(buffer) | Self::Message(_, buffer) => buffer.len(),
         }
     }
 }
@@ -86,7 +89,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn push_packet(&mut self, packet: Vec<u8>) -> Pushed {
+    pub(super) fn push_packet(&mut self, packet: PacketBuf) -> Pushed {
         let mut outcome = Pushed::Queued;
         if self.tunnel.is_open() {
             if self.packets_len + packet.len() > MAX_QUEUED_LEN {
@@ -100,28 +103,40 @@ impl Peer {
         outcome
     }
 
-    /// Gives the message back where too many wait.
-    pub(super) fn push_message(&mut self, ticket: Ticket, message: Vec<u8>) -> Result<(), Vec<u8>> {
+    /// `false` where too many wait.
+    pub(super) fn push_message(&mut self, ticket: Ticket, message: &[u8]) -> bool {
         if self.messages_len + message.len() > MAX_MESSAGES_LEN && self.messages_len > 0 {
-            return Err(message);
+            return false;
         }
         self.messages_len += message.len();
-        self.queue.push_back(Item::Message(ticket, message));
-        Ok(())
+        self.queue.push_back(Item::Message(ticket, PacketBuf::from(message)));
+        true
     }
 
     /// Back to the front: it could not be sealed after all.
     pub(super) fn unpop(&mut self, item: Item) {
-        *self.waiting_len(&item) += item.bytes().len();
+        *self.waiting_len(&item) += item.len();
         self.queue.push_front(item);
     }
 
     pub(super) fn pop(&mut self) -> Option<Item> {
         let item = self.queue.pop_front()?;
-        let len = item.bytes().len();
+        let len = item.len();
         let waiting = self.waiting_len(&item);
         *waiting = waiting.saturating_sub(len);
         Some(item)
+    }
+
+    /// Seals the content of `buffer` and makes it a frame, where it is; `false`, and nothing is done,
+    /// where there is no tunnel.
+    pub(super) fn seal(&mut self, buffer: &mut PacketBuf, (dst, src): (Vip, Vip)) -> bool {
+        if !self.tunnel.seal(buffer).unwrap_or_default() {
+            return false;
+        }
+        self.traffic.tx_frames += 1;
+        self.traffic.tx_bytes += buffer.len() as u64;
+        frame::prepend_s2c(buffer, dst, src);
+        true
     }
 
     pub(super) fn is_idle(&self) -> bool {

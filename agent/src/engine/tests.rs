@@ -73,7 +73,7 @@ fn with_options(mut packet: Vec<u8>) -> Vec<u8> {
 
 fn s2c(dst: Vip, src: Vip, data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    frame::encode_s2c_plain(&mut out, dst, src, data);
+    frame::encode_s2c(&mut out, dst, src, data);
     out
 }
 

@@ -1,18 +1,22 @@
 //! One TCP connection to the hub: bytes to frames, frames to bytes, and whether it lives.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::time::Instant;
 
+use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, DEFAULT_MAX_BODY_LEN, FrameDecoder, FrameType};
 use dosp_proto::message::ExitCode;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::engine::Batch;
 use crate::link::{Heartbeat, HeartbeatAction, Join, JoinConfig, JoinError};
 
 /// One write to the socket, in bytes: some dozen full packets.
 const BATCH_LEN: usize = 128 * 1024;
+/// Buffers in one write; a full batch has fewer, unless its packets are small.
+const MAX_SLICES: usize = 256;
 
 /// Why a connection that stood is of no use any more.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +60,8 @@ pub(super) struct Connection {
     pub(super) join: Option<Join>,
     /// PINGs that were sent while joining: their answers mean nothing to the engine.
     pub(super) stray_pongs: u32,
-    /// Encoded frames; everything before `written` is in the socket.
-    batch: Vec<u8>,
-    written: usize,
+    /// Encoded frames that are not in the socket yet.
+    batch: Batch,
 }
 
 impl Connection {
@@ -69,8 +72,7 @@ impl Connection {
             heartbeat: Heartbeat::new(now),
             join: Some(Join::new(config, now)),
             stray_pongs: 0,
-            batch: Vec::new(),
-            written: 0,
+            batch: Batch::default(),
         }
     }
 
@@ -100,13 +102,13 @@ impl Connection {
 
     /// Writes batches until the socket takes no more or `fill` has nothing more to append.
     /// `fill` is given the batch and the length that it should not exceed by much.
-    pub(super) fn write(&mut self, mut fill: impl FnMut(&mut Vec<u8>, usize)) -> io::Result<()> {
+    pub(super) fn write(&mut self, mut fill: impl FnMut(&mut Batch, usize)) -> io::Result<()> {
         loop {
             if !self.has_unwritten() {
-                self.batch.clear();
-                self.written = 0;
                 if let Some(join) = &mut self.join {
-                    join.poll_transmit(&mut self.batch);
+                    let mut frames = Vec::new();
+                    join.poll_transmit(&mut frames);
+                    self.batch.push(PacketBuf::from(&*frames));
                 } else {
                     fill(&mut self.batch, BATCH_LEN);
                 }
@@ -114,17 +116,25 @@ impl Connection {
                     return Ok(());
                 }
             }
-            match self.stream.try_write(self.batch.get(self.written..).unwrap_or_default()) {
-                Ok(len) => self.written += len,
+            match self.try_write() {
+                Ok(len) => self.batch.advance(len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
     }
 
+    fn try_write(&self) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let filled = self.batch.slices(&mut slices);
+        self.stream.try_write_vectored(slices.get(..filled).unwrap_or_default())
+    }
+
     /// Appends a frame behind what is being written, for the few that no queue holds.
     fn append(&mut self, frame_type: FrameType, body: &[u8]) {
-        frame::encode(&mut self.batch, frame_type, body);
+        let mut frame = Vec::new();
+        frame::encode(&mut frame, frame_type, body);
+        self.batch.push(PacketBuf::from(&*frame));
     }
 
     /// The hub's address.
@@ -133,7 +143,7 @@ impl Connection {
     }
 
     fn has_unwritten(&self) -> bool {
-        self.written < self.batch.len()
+        !self.batch.is_empty()
     }
 
     /// When [`Self::handle_timeout`] wants to be called.
@@ -169,11 +179,9 @@ impl Connection {
     pub(super) fn leave(&mut self) {
         let mut goodbye = Vec::new();
         ExitCode::Closed.encode_to(&mut goodbye);
-        self.batch.extend_from_slice(&goodbye);
+        self.batch.push(PacketBuf::from(&*goodbye));
         // Nobody waits for a goodbye: what does not fit is lost, and the hub sees the end anyway.
-        if let Err(error) =
-            self.stream.try_write(self.batch.get(self.written..).unwrap_or_default())
-        {
+        if let Err(error) = self.try_write() {
             tracing::debug!(%error, "no goodbye");
         }
     }

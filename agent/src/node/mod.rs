@@ -40,8 +40,6 @@ use crate::tun::TunDevice;
 
 /// Packets taken from the TUN in one turn.
 const MAX_PACKETS: usize = 64;
-/// The longest IPv4 packet, in bytes.
-const MAX_PACKET_LEN: usize = 65_535;
 /// Reads from the socket in one turn.
 const MAX_READS: usize = 8;
 
@@ -112,8 +110,6 @@ pub struct Node<T, H> {
     sends: HashMap<Ticket, oneshot::Sender<Result<(), SendFailure>>>,
     asks: HashMap<Ticket, oneshot::Sender<Result<HubAnswer, RequestError>>>,
     next_ticket: Ticket,
-    /// Where one packet is read to.
-    packet: Vec<u8>,
     up_since: Option<Instant>,
     was_up: bool,
     num_link_losses: u64,
@@ -139,7 +135,6 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             sends: HashMap::new(),
             asks: HashMap::new(),
             next_ticket: 0,
-            packet: vec![0; MAX_PACKET_LEN],
             up_since: None,
             was_up: false,
             num_link_losses: 0,
@@ -193,12 +188,16 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     fn recv_packets(&mut self) -> Result<(), NodeError<H::Error>> {
         let Some(tun) = &self.tun else { return Ok(()) };
         for _ in 0..MAX_PACKETS {
-            match tun.try_recv(&mut self.packet) {
+            let mut buffer = self.engine.buffer();
+            match tun.try_recv(buffer.space(tun.mtu().into())) {
                 Ok(len) => {
-                    let packet = self.packet.get(..len).unwrap_or_default();
-                    self.engine.handle_packet(packet, now(), &mut self.rng);
+                    buffer.truncate(len);
+                    self.engine.handle_packet(buffer, now(), &mut self.rng);
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.engine.recycle(buffer);
+                    break;
+                }
                 Err(error) => return Err(NodeError::Tun(error)),
             }
         }

@@ -24,7 +24,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                         self.engine.send_plain(ticket, to, &data, Instant::now())
                     }
                     Destination::Peer(to) => {
-                        self.engine.send_message(ticket, to, data, now(), &mut self.rng)
+                        self.engine.send_message(ticket, to, &data, now(), &mut self.rng)
                     }
                 };
                 match taken {

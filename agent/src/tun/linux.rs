@@ -79,6 +79,7 @@ impl TunError {
 pub struct LinuxTun {
     device: AsyncFd<tun::Device>,
     name: String,
+    mtu: u16,
 }
 
 impl LinuxTun {
@@ -108,7 +109,7 @@ impl LinuxTun {
         let device = tun::create(&config).map_err(|error| of_create(name, error.into()))?;
         device.set_nonblock().map_err(create)?;
         let device = watch(device).map_err(create)?;
-        Ok(Self { device, name: owned() })
+        Ok(Self { device, name: owned(), mtu })
     }
 
     /// The interface's name.
@@ -151,6 +152,10 @@ fn of_create(name: &str, source: io::Error) -> TunError {
 impl TunDevice for LinuxTun {
     async fn readable(&self) -> io::Result<()> {
         self.device.readable().await.map(drop)
+    }
+
+    fn mtu(&self) -> u16 {
+        self.mtu
     }
 
     fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {

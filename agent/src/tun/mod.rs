@@ -28,6 +28,9 @@ pub trait TunDevice: Send + Sync + 'static {
     /// The device is gone.
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
 
+    /// The longest packet that the host gives, in bytes.
+    fn mtu(&self) -> u16;
+
     /// Takes one packet from the host; returns its length in bytes. What does not fit into
     /// `buffer` is lost: give it at least the MTU.
     ///

@@ -17,7 +17,7 @@ fn vip(text: &str) -> Vip {
 #[test]
 fn s2c_frame_has_the_published_bytes() {
     let mut out = Vec::new();
-    encode_s2c_plain(&mut out, vip("7.10.0.2"), vip("7.10.0.3"), b"hello");
+    encode_s2c(&mut out, vip("7.10.0.2"), vip("7.10.0.3"), b"hello");
     // 03 | 0000000d | DST 7.10.0.2 | SRC 7.10.0.3 | "hello"
     let golden = b"\x03\x00\x00\x00\x0d\x07\x0a\x00\x02\x07\x0a\x00\x03hello";
     assert_eq!(out, golden);
@@ -42,9 +42,19 @@ fn s2c_without_room_for_addresses_is_refused() {
 }
 
 #[test]
-fn failed_data_leaves_the_output_as_it_was() {
+fn s2c_frame_is_the_same_in_a_buffer_and_in_a_batch() {
+    let (dst, src) = (vip("7.10.0.2"), vip("7.10.0.3"));
+    let mut out = Vec::new();
+    encode_s2c(&mut out, dst, src, b"data");
+    let mut buffer = PacketBuf::from(&b"data"[..]);
+    prepend_s2c(&mut buffer, dst, src);
+    assert_eq!(buffer.content(), out);
+}
+
+#[test]
+fn failed_body_leaves_the_output_as_it_was() {
     let mut out = b"before".to_vec();
-    let result = encode_s2c(&mut out, vip("7.10.0.2"), vip("7.10.0.3"), |out| {
+    let result = encode_with(&mut out, FrameType::S2C, |out| {
         out.extend_from_slice(b"half");
         Err("full")
     });

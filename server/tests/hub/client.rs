@@ -145,7 +145,7 @@ impl Client {
 /// One whole S2C frame.
 pub(crate) fn s2c(dst: Vip, src: Vip, data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    frame::encode_s2c_plain(&mut out, dst, src, data);
+    frame::encode_s2c(&mut out, dst, src, data);
     out
 }
 

@@ -18,8 +18,8 @@ async fn every_frame_in_it_counts_as_if_sent_alone() {
     let (mut alice, mut bob) = (hub.join().await, hub.join().await);
     let wire = mpak(|out| {
         frame::encode(out, FrameType::PING, b"");
-        frame::encode_s2c_plain(out, bob.vip, bob.vip, b"one");
-        frame::encode_s2c_plain(out, bob.vip, Vip::NONE, b"two");
+        frame::encode_s2c(out, bob.vip, bob.vip, b"one");
+        frame::encode_s2c(out, bob.vip, Vip::NONE, b"two");
         frame::encode(out, FrameType::GCL, b"");
     });
     alice.send_bytes(&wire).await;

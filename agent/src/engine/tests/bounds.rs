@@ -69,8 +69,7 @@ fn answers_to_the_hub_wait_within_bounds_though_it_reads_nothing() {
         let frame = decoder.next_frame().unwrap().unwrap();
         net.nodes[0].engine.handle_frame(frame, now, &mut net.rng);
     }
-    let mut out = Vec::new();
-    net.nodes[0].engine.poll_transmit(&mut out, 1, now, &mut net.rng);
+    let out = net.transmit(0, 1);
     assert!(out.len() <= 4 * 1024 * 1024 + 1024, "{}", out.len());
 }
 

@@ -175,7 +175,5 @@ fn old_hello_does_not_make_two_agents_greet_each_other_for_ever() {
 fn seal_next(net: &mut Net, i: usize, j: usize) -> Vec<u8> {
     let packet = net.packet(i, j, b"next");
     net.queue(i, &packet);
-    let (mut out, now) = (Vec::new(), net.now(i));
-    net.nodes[i].engine.poll_transmit(&mut out, 1, now, &mut net.rng);
-    out
+    net.transmit(i, 1)
 }

@@ -1,6 +1,7 @@
 //! Engines joined by a hub, in virtual time.
 
 use std::collections::BTreeMap;
+use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use dosp_proto::Now;
@@ -12,7 +13,7 @@ use rand::rngs::StdRng;
 use super::hub::{Forwarded, Hub};
 use super::{network, udp, vip};
 use crate::engine::{
-    DropReason, Engine, EngineConfig, Event, Inbound, Overlay, PeerReport, SendError,
+    Batch, DropReason, Engine, EngineConfig, Event, Inbound, Overlay, PeerReport, SendError,
 };
 
 const UNIX_TIME: u64 = 1_700_000_000;
@@ -132,7 +133,7 @@ impl Net {
     /// Gives node `i` a packet while its connection takes nothing.
     pub(super) fn queue(&mut self, i: usize, packet: &[u8]) {
         let now = self.now(i);
-        self.nodes[i].engine.handle_packet(packet, now, &mut self.rng);
+        self.nodes[i].engine.handle_packet(packet.into(), now, &mut self.rng);
     }
 
     pub(super) fn message(
@@ -144,7 +145,7 @@ impl Net {
     ) -> Result<(), SendError> {
         let now = self.now(i);
         let engine = &mut self.nodes[i].engine;
-        let outcome = engine.send_message(ticket, to, message.to_vec(), now, &mut self.rng);
+        let outcome = engine.send_message(ticket, to, message, now, &mut self.rng);
         self.pump(i);
         outcome
     }
@@ -231,15 +232,28 @@ impl Net {
 
     /// Takes from node `i` all that it has to say.
     pub(super) fn pump(&mut self, i: usize) {
-        let now = self.now(i);
         let node = &mut self.nodes[i];
         node.answers.extend(std::iter::from_fn(|| node.engine.poll_tun()));
         node.events.extend(std::iter::from_fn(|| node.engine.poll_event()));
         while self.nodes[i].linked && self.nodes[i].engine.wants_transmit() {
-            let mut batch = Vec::new();
-            self.nodes[i].engine.poll_transmit(&mut batch, BATCH_LEN, now, &mut self.rng);
+            let batch = self.transmit(i, BATCH_LEN);
             self.depart(i, true, batch, Duration::ZERO, false);
         }
+    }
+
+    /// What the connection of node `i` takes at once.
+    pub(super) fn transmit(&mut self, i: usize, max_len: usize) -> Vec<u8> {
+        let (mut batch, now) = (Batch::default(), self.now(i));
+        self.nodes[i].engine.poll_transmit(&mut batch, max_len, now, &mut self.rng);
+        let mut bytes = Vec::new();
+        while !batch.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 8];
+            let filled = batch.slices(&mut slices);
+            bytes.extend(slices[..filled].iter().flat_map(|slice| slice.iter()));
+            let written = slices[..filled].iter().map(|slice| slice.len()).sum();
+            batch.advance(written);
+        }
+        bytes
     }
 
     fn depart(&mut self, i: usize, to_hub: bool, bytes: Vec<u8>, extra: Duration, alone: bool) {

@@ -68,8 +68,7 @@ fn flooding_peer_does_not_starve_another() {
             net.queue(0, &packet);
         }
     }
-    let (mut batch, now) = (Vec::new(), net.now(0));
-    net.nodes[0].engine.poll_transmit(&mut batch, 64 * 1024, now, &mut net.rng);
+    let batch = net.transmit(0, 64 * 1024);
     let mut decoder = FrameDecoder::new(DEFAULT_MAX_BODY_LEN);
     decoder.extend(&batch);
     let mut bytes_to = [0; 3];

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::hello::Hello;
 use super::session::{Exhausted, Session};
+use crate::buffer::PacketBuf;
 
 /// A hello that comes again is met with ours at most so often …
 pub(super) const MAX_REPEATS: u8 = 8;
@@ -47,12 +48,12 @@ impl Established {
         }
     }
 
-    pub(super) fn seal(&mut self, message: &[u8], out: &mut Vec<u8>) -> Result<(), Exhausted> {
+    pub(super) fn seal(&mut self, buffer: &mut PacketBuf) -> Result<(), Exhausted> {
         let session = match &mut self.crossed {
             Some(crossed) if self.send_crossed => crossed,
             _ => &mut self.session,
         };
-        session.seal(message, out)
+        session.seal(buffer)
     }
 
     /// Our hello once more, where the peer seems not to have got it.

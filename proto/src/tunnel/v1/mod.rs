@@ -23,6 +23,7 @@ use self::opening::{Opening, agree};
 use self::session::Session;
 pub use self::session::{Exhausted, OVERHEAD_LEN, OpenError};
 use crate::Now;
+use crate::buffer::PacketBuf;
 use crate::limit::TokenBucket;
 
 /// Clocks may differ by this much, in seconds: an older hello may be a recording.
@@ -177,14 +178,14 @@ impl Tunnel {
         }
     }
 
-    /// Appends the sealed `message` to `out`; `false` where there is no tunnel yet (see
+    /// Seals the message in `buffer` where it is; `false` where there is no tunnel yet (see
     /// [`Self::is_open`]).
     ///
     /// # Errors
     /// [`Exhausted`] after 2^31 frames: the tunnel is gone and must be opened anew.
-    pub fn seal(&mut self, message: &[u8], out: &mut Vec<u8>) -> Result<bool, Exhausted> {
+    pub fn seal(&mut self, buffer: &mut PacketBuf) -> Result<bool, Exhausted> {
         let Some(established) = &mut self.established else { return Ok(false) };
-        if let Err(exhausted) = established.seal(message, out) {
+        if let Err(exhausted) = established.seal(buffer) {
             self.established = self.successor.take();
             return Err(exhausted);
         }
@@ -353,9 +354,9 @@ impl Tunnel {
         let mut established = Established::new(ours, theirs, session, Some(crossed), now);
         if self.known {
             // The peer keeps an older tunnel until a frame under the new keys verifies.
-            let mut confirmation = Vec::new();
-            if established.seal(&[], &mut confirmation).is_ok() {
-                self.outgoing.push_back(confirmation);
+            let mut confirmation = PacketBuf::default();
+            if established.seal(&mut confirmation).is_ok() {
+                self.outgoing.push_back(confirmation.content().to_vec());
             }
         }
         self.successor = None;

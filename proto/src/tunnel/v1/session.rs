@@ -20,6 +20,7 @@ use x25519_dalek::SharedSecret;
 use zeroize::Zeroizing;
 
 use super::hello::SessionId;
+use crate::buffer::PacketBuf;
 
 const NONCE_LEN: usize = 12;
 const NUMBER_LEN: usize = 8;
@@ -106,28 +107,25 @@ impl Session {
         }
     }
 
-    /// Appends the sealed `message` to `out`.
-    pub(super) fn seal(&mut self, message: &[u8], out: &mut Vec<u8>) -> Result<(), Exhausted> {
+    /// Seals the message in `buffer` where it is.
+    pub(super) fn seal(&mut self, buffer: &mut PacketBuf) -> Result<(), Exhausted> {
         if self.last_sent >= MAX_FRAMES {
             return Err(Exhausted);
         }
         let number = self.last_sent + 1;
         let nonce = self.own_nonce(number);
-        let start = out.len();
-        out.reserve(message.len() + OVERHEAD_LEN);
-        out.extend_from_slice(&nonce);
-        out.extend_from_slice(&number.to_be_bytes());
-        out.extend_from_slice(message);
-        let plaintext = out.get_mut(start + NONCE_LEN..).unwrap_or_default();
+        buffer.prepend(&number.to_be_bytes());
+        let plaintext = buffer.content_mut();
         let tag = self.gcm.encrypt_inout_detached(&Nonce::from(nonce), &[], plaintext.into());
         // GCM's only limit is 64 GiB a message.
         let Ok(tag) = tag else {
-            out.truncate(start);
+            buffer.advance(NUMBER_LEN);
             return Err(Exhausted);
         };
-        out.extend_from_slice(&tag);
-        let mac = self.mac_of(number, out.get(start..).unwrap_or_default()).finalize();
-        out.extend_from_slice(&mac.into_bytes());
+        buffer.prepend(&nonce);
+        buffer.append(&tag);
+        let mac = self.mac_of(number, buffer.content()).finalize();
+        buffer.append(&mac.into_bytes());
         self.last_sent = number;
         Ok(())
     }

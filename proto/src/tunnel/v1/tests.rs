@@ -68,9 +68,9 @@ impl Pair {
 }
 
 fn sealed(tunnel: &mut Tunnel, message: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    assert!(tunnel.seal(message, &mut out).unwrap(), "the tunnel is open");
-    out
+    let mut buffer = PacketBuf::from(message);
+    assert!(tunnel.seal(&mut buffer).unwrap(), "the tunnel is open");
+    buffer.content().to_vec()
 }
 
 /// What DATA was, owned.
@@ -332,7 +332,7 @@ fn tunnel_ends_after_its_last_number() {
     pair.a.established.as_mut().unwrap().session.skip_to((1 << 31) - 1, 0);
     pair.b.established.as_mut().unwrap().session.skip_to(0, (1 << 31) - 1);
     assert_eq!(pair.a_to_b(b"last"), message(b"last"));
-    assert_eq!(pair.a.seal(b"one too many", &mut Vec::new()), Err(Exhausted));
+    assert_eq!(pair.a.seal(&mut PacketBuf::from(&b"one too many"[..])), Err(Exhausted));
     assert!(!pair.a.is_open());
     pair.a.open(pair.now, &mut pair.rng);
     pair.settle();

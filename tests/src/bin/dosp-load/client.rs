@@ -39,7 +39,7 @@ impl Client {
 
     pub(crate) fn frame_to(&self, peer: &Self, data_len: u32) -> Vec<u8> {
         let mut out = Vec::new();
-        frame::encode_s2c_plain(&mut out, peer.vip, self.vip, &vec![b'.'; data_len as usize]);
+        frame::encode_s2c(&mut out, peer.vip, self.vip, &vec![b'.'; data_len as usize]);
         out
     }
 }
