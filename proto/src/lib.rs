@@ -14,6 +14,8 @@
 //! | [`packet`] | the one place where an IP header is parsed |
 //! | [`sd`] | what hubs tell each other of their networks |
 //! | [`tunnel`] | end-to-end encrypted tunnels between two agents |
+//! | [`identity`] | a node's key, and its fingerprint for people |
+//! | [`secret`] | the secret that the agents of a network share |
 //! | [`limit`] | a token bucket over a given clock |
 //!
 //! The specification is `docs/protocol.md`.
@@ -23,11 +25,13 @@
 
 pub mod buffer;
 pub mod frame;
+pub mod identity;
 pub mod limit;
 pub mod message;
 pub mod mpak;
 pub mod packet;
 pub mod sd;
+pub mod secret;
 pub mod tunnel;
 pub mod vip;
 pub mod zlib;
