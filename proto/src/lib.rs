@@ -30,6 +30,7 @@ pub mod limit;
 pub mod message;
 pub mod mpak;
 pub mod packet;
+mod replay;
 pub mod sd;
 pub mod secret;
 pub mod tunnel;

@@ -32,6 +32,22 @@ pub struct Ipv4Packet<'a> {
     fragment: bool,
 }
 
+/// Which conversation a packet belongs to: addresses, protocol and, where there are some, ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FlowId([u8; FLOW_ID_LEN]);
+
+const FLOW_ID_LEN: usize = 13;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+impl FlowId {
+    /// `[source 4][destination 4][protocol][ports 4, or zeros]`
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; FLOW_ID_LEN] {
+        &self.0
+    }
+}
+
 impl<'a> Ipv4Packet<'a> {
     /// Checks version, lengths, header checksum and the absence of options.
     ///
@@ -80,6 +96,18 @@ impl<'a> Ipv4Packet<'a> {
     #[must_use]
     pub fn is_fragment(&self) -> bool {
         self.fragment
+    }
+
+    /// The packet's conversation. Pieces of a larger packet have no ports to go by, so none of them
+    /// uses any.
+    #[must_use]
+    pub fn flow(&self) -> FlowId {
+        let has_ports = matches!(self.protocol, TCP | UDP) && !self.fragment;
+        let ports = self.payload().first_chunk::<4>().filter(|_| has_ports);
+        let [a, b, c, d] = self.src.octets();
+        let [e, f, g, h] = self.dst.octets();
+        let [i, j, k, l] = ports.copied().unwrap_or_default();
+        FlowId([a, b, c, d, e, f, g, h, self.protocol, i, j, k, l])
     }
 
     /// Header and payload.
@@ -134,6 +162,17 @@ mod tests {
         assert_eq!((packet.src(), packet.dst()), ([7, 10, 0, 2].into(), [7, 10, 0, 3].into()));
         assert_eq!((packet.protocol(), packet.payload().len()), (17, 13));
         assert_eq!(packet.bytes(), bytes);
+    }
+
+    #[test]
+    fn flow_has_the_ports_but_for_fragments() {
+        let mut bytes = udp_packet(b"hello");
+        let flow = Ipv4Packet::parse(&bytes).unwrap().flow();
+        assert_eq!(flow.as_bytes(), b"\x07\x0A\0\x02\x07\x0A\0\x03\x11\0\x01\0\x02");
+        bytes[6] = 0x20;
+        let fragment = with_checksum(bytes);
+        let flow = Ipv4Packet::parse(&fragment).unwrap().flow();
+        assert_eq!(flow.as_bytes()[8..], *b"\x11\0\0\0\0");
     }
 
     #[test]

@@ -63,6 +63,6 @@ impl Established {
         }
         self.repeats_left -= 1;
         self.repeat_at = now + REPEAT_INTERVAL;
-        Some(self.ours.encode())
+        Some(self.ours.encode().to_vec())
     }
 }

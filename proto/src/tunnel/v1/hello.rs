@@ -46,14 +46,21 @@ impl Hello {
         (Self { session_id, unix_time, public_key }, secret)
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut data = Vec::with_capacity(HELLO_LEN);
-        data.push(MARK);
-        data.extend_from_slice(&self.session_id);
-        data.extend_from_slice(&self.unix_time.to_be_bytes());
-        data.extend_from_slice(&self.public_key);
+    pub(super) fn encode(&self) -> [u8; HELLO_LEN] {
+        let mut data = [MARK; HELLO_LEN];
+        let (_, rest) = data.split_at_mut(1);
+        let (session_id, rest) = rest.split_at_mut(self.session_id.len());
+        let (unix_time, public_key) = rest.split_at_mut(8);
+        session_id.copy_from_slice(&self.session_id);
+        unix_time.copy_from_slice(&self.unix_time.to_be_bytes());
+        public_key.copy_from_slice(&self.public_key);
         data
     }
+}
+
+/// A hello that nobody is to answer, for a message of version 2 to ride behind.
+pub fn throwaway_hello(unix_time: u64, rng: &mut impl CryptoRng) -> [u8; HELLO_LEN] {
+    Hello::generate(unix_time, rng).0.encode()
 }
 
 /// A parsed handshake.

@@ -17,7 +17,7 @@ use rand::CryptoRng;
 use x25519_dalek::SharedSecret;
 
 use self::established::Established;
-pub use self::hello::HELLO_LEN;
+pub use self::hello::{HELLO_LEN, throwaway_hello};
 use self::hello::{Handshake, Hello, encode_refusal};
 use self::opening::{Opening, agree};
 use self::session::Session;
@@ -146,8 +146,15 @@ impl Tunnel {
             return;
         }
         let opening = Opening::new(now, rng);
-        self.outgoing.push_back(opening.hello.encode());
+        self.outgoing.push_back(opening.hello.encode().to_vec());
         self.opening = Some(opening);
+    }
+
+    /// The hello of an opening that somebody else sends and repeats, with bytes of his own behind it.
+    /// An answer to it opens the tunnel.
+    pub fn offer(&mut self, now: Now, rng: &mut impl CryptoRng) -> [u8; HELLO_LEN] {
+        let new = || Opening { retry_at: None, ..Opening::new(now, rng) };
+        self.opening.get_or_insert_with(new).hello.encode()
     }
 
     /// Forgets all keys, as after a reconnect: the vIP may be somebody else's now. What is known of
@@ -164,14 +171,13 @@ impl Tunnel {
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.opening.as_ref().map(|opening| opening.retry_at)
+        self.opening.as_ref().and_then(|opening| opening.retry_at)
     }
 
     /// Repeats an opening that got no answer, or gives it up.
     pub fn handle_timeout(&mut self, now: Instant, rng: &mut impl CryptoRng) {
-        let Some(opening) = self.opening.as_mut().filter(|opening| opening.retry_at <= now) else {
-            return;
-        };
+        let is_due = |opening: &&mut Opening| opening.retry_at.is_some_and(|at| at <= now);
+        let Some(opening) = self.opening.as_mut().filter(is_due) else { return };
         match opening.retry(now, rng) {
             Some(data) => self.outgoing.push_back(data),
             None => self.opening = None,
@@ -376,7 +382,7 @@ impl Tunnel {
         let secret = agree(&secret, &theirs)?;
         let session = Session::derive(&secret, theirs.session_id, ours.session_id, rng);
         let answered = Established::new(ours, theirs, session, None, now.instant);
-        self.outgoing.push_back(ours.encode());
+        self.outgoing.push_back(ours.encode().to_vec());
         self.answered_at = Some(now.instant);
         if self.established.is_some() {
             self.successor = Some(answered);

@@ -21,7 +21,8 @@ pub(super) struct Opening {
     pub(super) hello: Hello,
     pub(super) secret: StaticSecret,
     pub(super) since: Instant,
-    pub(super) retry_at: Instant,
+    /// When it is sent again, unless somebody else sends it.
+    pub(super) retry_at: Option<Instant>,
     pub(super) retry_after: Duration,
 }
 
@@ -34,7 +35,7 @@ impl std::fmt::Debug for Opening {
 impl Opening {
     pub(super) fn new(now: Now, rng: &mut impl CryptoRng) -> Self {
         let (hello, secret) = Hello::generate(now.unix_time, rng);
-        let retry_at = now.instant + jittered(FIRST_RETRY, rng);
+        let retry_at = Some(now.instant + jittered(FIRST_RETRY, rng));
         Self { hello, secret, since: now.instant, retry_at, retry_after: FIRST_RETRY }
     }
 
@@ -45,8 +46,8 @@ impl Opening {
             return None;
         }
         self.retry_after = (self.retry_after * 2).min(MAX_RETRY);
-        self.retry_at = now + jittered(self.retry_after, rng);
-        Some(self.hello.encode())
+        self.retry_at = Some(now + jittered(self.retry_after, rng));
+        Some(self.hello.encode().to_vec())
     }
 }
 

@@ -48,7 +48,7 @@ fn fixed_opening(private: &str, hello: &str, now: Now) -> Opening {
         hello,
         secret: StaticSecret::from(secret),
         since: now.instant,
-        retry_at: now.instant,
+        retry_at: Some(now.instant),
         retry_after: FIRST_RETRY,
     }
 }
@@ -85,7 +85,7 @@ fn whole_published_tunnel_opens() {
 fn hello_has_the_published_bytes() {
     let now = Now { instant: Instant::now(), unix_time: 0 };
     let opening = fixed_opening(INITIATOR_PRIVATE, INITIATOR_HELLO, now);
-    assert_eq!(opening.hello.encode(), hex(INITIATOR_HELLO));
+    assert_eq!(opening.hello.encode()[..], hex(INITIATOR_HELLO));
     assert_eq!(PublicKey::from(&opening.secret).to_bytes(), opening.hello.public_key);
     assert_eq!(encode_refusal("no"), b"\x15\xFFno");
 }

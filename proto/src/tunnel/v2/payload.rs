@@ -1,0 +1,95 @@
+//! What two nodes tell each other in a handshake: one JSON object, unknown fields ignored.
+
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+
+/// Longest name: a DNS label.
+const MAX_NAME_LEN: usize = 63;
+
+/// What a node says of itself. Nobody vouches for the name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduction {
+    /// The name that it claims, where it claims a usable one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The kinds of frames that it takes.
+    #[serde(default)]
+    pub kinds: Vec<u8>,
+    /// The longest DATA that it takes, in bytes.
+    #[serde(default)]
+    pub max_data_len: u32,
+}
+
+impl Introduction {
+    /// Ours.
+    #[must_use]
+    pub fn ours(name: Option<String>) -> Self {
+        Self {
+            name,
+            kinds: Kind::ALL.iter().map(|kind| kind.byte()).collect(),
+            max_data_len: super::MAX_DATA_LEN,
+        }
+    }
+
+    /// The same without the name, for whoever has not shown a key yet.
+    pub(super) fn nameless(&self) -> Self {
+        Self { name: None, ..self.clone() }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        // Strings and numbers always are JSON.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// What cannot be read says nothing; an unusable name is none.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut introduction: Self = serde_json::from_slice(bytes).ok()?;
+        introduction.name = introduction.name.filter(|name| is_name(name));
+        Some(introduction)
+    }
+
+    /// Whether it takes frames of this kind.
+    #[must_use]
+    pub fn takes(&self, kind: Kind) -> bool {
+        self.kinds.contains(&kind.byte())
+    }
+}
+
+/// Whether `name` can name a host: a DNS label in lower case (RFC 1123, § 2.1).
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=MAX_NAME_LEN).contains(&name.len())
+        && name.bytes().all(letter)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn introduction_is_json_and_unknown_fields_are_ignored() {
+        let ours = Introduction::ours(Some("bob".to_owned()));
+        let text = String::from_utf8(ours.encode()).unwrap();
+        assert_eq!(text, r#"{"name":"bob","kinds":[0,1,2,4,5],"max_data_len":1048568}"#);
+        assert_eq!(Introduction::decode(text.as_bytes()), Some(ours.clone()));
+        let later = r#"{"kinds":[0,9],"name":"Bob!","colour":"blue"}"#;
+        let later = Introduction::decode(later.as_bytes()).unwrap();
+        assert_eq!((later.name, later.kinds), (None, vec![0, 9]));
+        assert_eq!(Introduction::decode(b"{"), None);
+        assert_eq!(ours.nameless().name, None);
+    }
+
+    #[test]
+    fn names_are_dns_labels() {
+        for name in ["bob", "a", "7", "web-1", &"x".repeat(63)] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "Bob", "bob.example", "-bob", "bob-", "bob ", "böb", &"x".repeat(64)] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

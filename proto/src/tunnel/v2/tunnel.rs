@@ -1,0 +1,447 @@
+//! What one peer's tunnel remembers: an opening under way, the session it sends in, and those that
+//! only receive.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rand::{CryptoRng, RngExt};
+
+use super::Kind;
+use super::endpoint::{AnswerError, Endpoint, Ends, Proved};
+use super::noise::{Answered, Initiator, NoiseError};
+use super::payload::Introduction;
+use super::session::{MAX_AGE, OpenError, Role, Session};
+use super::wire::{Opening, Reply};
+use crate::buffer::PacketBuf;
+use crate::identity::PublicKey;
+use crate::limit::TokenBucket;
+use crate::packet::FlowId;
+use crate::tunnel::v1::HELLO_LEN;
+
+/// An unanswered opening is repeated after this long, then after twice as long, and so on.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// An opening is repeated at least this often.
+const MAX_RETRY: Duration = Duration::from_secs(5);
+/// After so long without a session an opening is given up; the next packet makes a new one.
+const GIVE_UP: Duration = Duration::from_secs(90);
+/// Where both open at once, the side with the lower vIP insists so long.
+const INSIST_FOR: Duration = Duration::from_secs(5);
+/// Message 3 is repeated after these times, until a frame of the session verifies …
+const PROOF_REPEATS: [Duration; 4] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
+/// … and after so long the session is given up.
+const UNCONFIRMED_FOR: Duration = Duration::from_secs(5);
+/// Who got something and has nothing to say says that he is there, after so long.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);
+/// Who sent something and heard nothing for so long opens anew.
+const OVERDUE_AFTER: Duration = Duration::from_secs(8);
+/// A session that was replaced receives for so long.
+const RECEIVES_FOR: Duration = Duration::from_secs(60);
+/// So many sessions only receive; each is 10 KiB.
+const MAX_OLDER: usize = 3;
+/// A peer's openings, answers and proofs, of each so many a second are looked at …
+const HANDSHAKES_PER_SECOND: u32 = 20;
+/// … and so many at once.
+const HANDSHAKE_BURST: u32 = 5;
+
+/// Why a handshake message was not taken. The tunnel is as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// An opening that is not answered.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// It is not what it should be.
+    #[error(transparent)]
+    Noise(#[from] NoiseError),
+    /// It answers nothing that is under way.
+    #[error("no handshake with this index is under way")]
+    NoHandshake,
+    /// Both sides opened at once, and ours stands.
+    #[error("our own opening comes first")]
+    Crossed,
+    /// More of them than anybody needs.
+    #[error("too many handshakes")]
+    TooMany,
+}
+
+/// An answer to our opening. The peer has shown its key; we have not shown ours yet.
+pub struct Answer {
+    /// The peer's key.
+    pub key: PublicKey,
+    /// What it says of itself.
+    pub introduction: Option<Introduction>,
+    answered: Answered,
+    remote_index: u32,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// A frame that was opened.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Opened<'b> {
+    /// What it carries.
+    pub kind: Kind,
+    /// The content, where it was sealed.
+    pub content: &'b mut [u8],
+    /// Whether it is the first of a session that we opened: the peer has proved all of its key.
+    pub confirms: bool,
+}
+
+#[derive(Debug)]
+struct Opener {
+    initiator: Initiator,
+    index: u32,
+    data: Vec<u8>,
+    /// When the first of the openings began that led to no session.
+    since: Instant,
+    /// When this one began.
+    opened_at: Instant,
+    retry_at: Instant,
+    retry_after: Duration,
+}
+
+/// A session that we opened, until a frame of it verifies.
+#[derive(Debug)]
+struct Proving {
+    session: Session,
+    key: PublicKey,
+    introduction: Option<Introduction>,
+    /// Message 3, as DATA.
+    data: Vec<u8>,
+    since: Instant,
+    num_repeats: usize,
+    repeat_at: Option<Instant>,
+    give_up_at: Instant,
+}
+
+/// A session that only receives.
+#[derive(Debug)]
+struct Older {
+    session: Session,
+    until: Instant,
+}
+
+/// The tunnel with one peer.
+#[derive(Debug)]
+pub struct Tunnel {
+    opener: Option<Opener>,
+    proving: Option<Proving>,
+    /// What we send in.
+    current: Option<Session>,
+    older: Vec<Older>,
+    /// Who is at the other end of `current`, or was at that of the last one.
+    key: Option<PublicKey>,
+    introduction: Option<Introduction>,
+    /// DATA to send.
+    outgoing: VecDeque<Vec<u8>>,
+    openings: TokenBucket,
+    replies: TokenBucket,
+    /// Whether something that was sent or received shows that a new session is due.
+    rekey_due: bool,
+    /// Since when openings lead to nothing, where a new one is due.
+    reopen_since: Option<Instant>,
+    keepalive_at: Option<Instant>,
+    overdue_at: Option<Instant>,
+    verified_at: Option<Instant>,
+}
+
+impl Default for Tunnel {
+    fn default() -> Self {
+        Self {
+            opener: None,
+            proving: None,
+            current: None,
+            older: Vec::new(),
+            key: None,
+            introduction: None,
+            outgoing: VecDeque::new(),
+            openings: TokenBucket::new(HANDSHAKES_PER_SECOND, HANDSHAKE_BURST),
+            replies: TokenBucket::new(HANDSHAKES_PER_SECOND, HANDSHAKE_BURST),
+            rekey_due: false,
+            reopen_since: None,
+            keepalive_at: None,
+            overdue_at: None,
+            verified_at: None,
+        }
+    }
+}
+
+impl Tunnel {
+    /// Whether [`Self::seal`] has a session to seal in.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.current.is_some() || self.proving.is_some()
+    }
+
+    /// Whether the peer has proved its key, in the session that is sent in.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Since when openings of ours have led to no session.
+    #[must_use]
+    pub fn opening_since(&self) -> Option<Instant> {
+        self.opener.as_ref().map(|opener| opener.since)
+    }
+
+    /// The key at the other end of the session that is sent in, or of the last one.
+    #[must_use]
+    pub fn key(&self) -> Option<&PublicKey> {
+        self.key.as_ref()
+    }
+
+    /// What the peer says of itself; its name is a claim.
+    #[must_use]
+    pub fn introduction(&self) -> Option<&Introduction> {
+        self.introduction.as_ref()
+    }
+
+    /// When the session that is sent in was made.
+    #[must_use]
+    pub fn session_since(&self) -> Option<Instant> {
+        self.current.as_ref().map(|session| session.created_at)
+    }
+
+    /// When a frame or a proof of the peer last verified.
+    #[must_use]
+    pub fn verified_at(&self) -> Option<Instant> {
+        self.verified_at
+    }
+
+    /// Whether a frame with this receiver index is one of a session here.
+    #[must_use]
+    pub fn has_session(&self, receiver: u32) -> bool {
+        self.sessions().any(|session| session.local_index == receiver)
+    }
+
+    /// Seals the content of `buffer` where it is, as DATA. `false`, and nothing is done, where there
+    /// is no session, or it has just ended.
+    pub fn seal(
+        &mut self,
+        kind: Kind,
+        flow: Option<FlowId>,
+        buffer: &mut PacketBuf,
+        now: Instant,
+    ) -> bool {
+        let session = match (&mut self.current, &mut self.proving) {
+            (Some(session), _) => session,
+            (None, Some(proving)) => &mut proving.session,
+            (None, None) => return false,
+        };
+        if !session.seal(kind, flow, buffer, now) {
+            if self.current.take().is_none() {
+                self.proving = None;
+            }
+            return false;
+        }
+        self.rekey_due |= session.wants_rekey_on_send(now);
+        self.keepalive_at = None;
+        if kind != Kind::Keepalive {
+            self.overdue_at.get_or_insert(now + OVERDUE_AFTER);
+        }
+        true
+    }
+
+    /// Opens a frame for the session with index `receiver`, where it is.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the tunnel is as it was.
+    pub fn handle_frame<'b>(
+        &mut self,
+        receiver: u32,
+        data: &'b mut [u8],
+        now: Instant,
+    ) -> Result<Opened<'b>, OpenError> {
+        let is_it = |session: &Session| session.local_index == receiver;
+        let confirms = self.proving.as_ref().is_some_and(|proving| is_it(&proving.session));
+        let session = self.sessions_mut().find(|session| is_it(session));
+        let session = session.ok_or(OpenError::NoSession)?;
+        let (kind, content) = session.open(data, now)?;
+        let rekey_due = session.wants_rekey_on_receive(now);
+        self.verified_at = Some(now);
+        self.overdue_at = None;
+        if let (true, Some(proving)) = (confirms, self.proving.take()) {
+            self.replace(proving.session, proving.key, proving.introduction, now);
+        }
+        self.rekey_due |= rekey_due && self.current.as_ref().is_some_and(is_it);
+        if kind == Kind::Keepalive {
+            self.learn_name(content);
+        } else {
+            self.keepalive_at.get_or_insert(now + KEEPALIVE_AFTER);
+        }
+        Ok(Opened { kind, content, confirms })
+    }
+
+    /// Whether it is time for [`Self::open`] though nothing may wait: the session is worn, or the peer
+    /// does not answer in it.
+    #[must_use]
+    pub fn needs_opening(&self, now: Instant) -> bool {
+        let overdue = self.overdue_at.is_some_and(|at| at <= now);
+        let due = self.rekey_due || overdue || self.reopen_since.is_some();
+        due && self.opener.is_none() && self.proving.is_none()
+    }
+
+    /// Gives up an opening that is under way: the peer answered in another way.
+    pub fn give_up_opening(&mut self) {
+        self.opener = None;
+        self.reopen_since = None;
+    }
+
+    /// Forgets all sessions and openings. Who the peer was stays known.
+    pub fn discard(&mut self) {
+        *self = Self {
+            key: self.key,
+            introduction: self.introduction.take(),
+            verified_at: self.verified_at,
+            openings: self.openings.clone(),
+            replies: self.replies.clone(),
+            ..Self::default()
+        };
+    }
+
+    /// The next DATA to send to the peer as it is.
+    pub fn poll_data(&mut self) -> Option<Vec<u8>> {
+        self.outgoing.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let opener = self.opener.as_ref().map(|opener| opener.retry_at);
+        let proving = self.proving.as_ref();
+        let proving = proving.map(|proving| proving.repeat_at.unwrap_or(proving.give_up_at));
+        let current = self.current.as_ref().map(|session| session.created_at + MAX_AGE);
+        let older = self.older.iter().map(|older| older.until);
+        let is_idle = self.opener.is_none() && self.proving.is_none();
+        let overdue = self.overdue_at.filter(|_| is_idle);
+        let timers = [opener, proving, current, self.keepalive_at, overdue];
+        timers.into_iter().flatten().chain(older).min()
+    }
+
+    /// Repeats what has no answer, gives signs of life, and erases what is too old. Afterwards
+    /// [`Self::needs_opening`] may say that a new opening is due.
+    pub fn handle_timeout(&mut self, now: Instant, rng: &mut impl CryptoRng) {
+        self.older.retain(|older| older.until > now);
+        self.current.take_if(|session| session.has_ended(now));
+        self.proving_timeout(now);
+        self.opener_timeout(now, rng);
+        if self.keepalive_at.is_some_and(|at| at <= now) {
+            self.keepalive_at = None;
+            self.send_keepalive(&[], now);
+        }
+    }
+
+    fn opener_timeout(&mut self, now: Instant, rng: &mut impl CryptoRng) {
+        let Some(opener) = self.opener.as_mut().filter(|opener| opener.retry_at <= now) else {
+            return;
+        };
+        if now.duration_since(opener.since) >= GIVE_UP {
+            self.opener = None;
+            return;
+        }
+        opener.retry_after = (opener.retry_after * 2).min(MAX_RETRY);
+        opener.retry_at = now + jittered(opener.retry_after, rng);
+        self.outgoing.push_back(opener.data.clone());
+    }
+
+    fn proving_timeout(&mut self, now: Instant) {
+        let Some(proving) = &mut self.proving else { return };
+        if proving.give_up_at <= now {
+            self.reopen_since =
+                Some(proving.since).filter(|since| now.duration_since(*since) < GIVE_UP);
+            self.proving = None;
+        } else if proving.repeat_at.is_some_and(|at| at <= now) {
+            proving.num_repeats += 1;
+            proving.repeat_at = PROOF_REPEATS.get(proving.num_repeats).map(|after| now + *after);
+            self.outgoing.push_back(proving.data.clone());
+        }
+    }
+
+    fn send_keepalive(&mut self, content: &[u8], now: Instant) {
+        let mut buffer = PacketBuf::from(content);
+        if self.seal(Kind::Keepalive, None, &mut buffer, now) {
+            self.outgoing.push_back(buffer.content().to_vec());
+        }
+    }
+
+    /// From now on we send in `session`; what we sent in goes on receiving for a while.
+    fn replace(
+        &mut self,
+        session: Session,
+        key: PublicKey,
+        introduction: Option<Introduction>,
+        now: Instant,
+    ) {
+        if let Some(session) = self.current.replace(session) {
+            let until = (now + RECEIVES_FOR).min(session.created_at + MAX_AGE);
+            self.older.push(Older { session, until });
+            let excess = self.older.len().saturating_sub(MAX_OLDER);
+            self.older.drain(..excess);
+        }
+        let name = self.introduction.take().and_then(|before| before.name);
+        self.introduction = introduction.map(|mut introduction| {
+            // The responder's name comes later; the same key still has the same name.
+            if self.key == Some(key) {
+                introduction.name = introduction.name.or(name);
+            }
+            introduction
+        });
+        self.key = Some(key);
+        (self.opener, self.reopen_since) = (None, None);
+        (self.rekey_due, self.overdue_at) = (false, None);
+    }
+
+    /// The responder's first keepalive has its name.
+    fn learn_name(&mut self, content: &[u8]) {
+        let name = Introduction::decode(content).and_then(|introduction| introduction.name);
+        if let (Some(known), Some(name)) = (&mut self.introduction, name) {
+            known.name = Some(name);
+        }
+    }
+
+    fn sessions(&self) -> impl Iterator<Item = &Session> {
+        let proving = self.proving.iter().map(|proving| &proving.session);
+        let older = self.older.iter().map(|older| &older.session);
+        self.current.iter().chain(proving).chain(older)
+    }
+
+    fn sessions_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        let proving = self.proving.iter_mut().map(|proving| &mut proving.session);
+        let older = self.older.iter_mut().map(|older| &mut older.session);
+        self.current.iter_mut().chain(proving).chain(older)
+    }
+}
+
+#[cfg(test)]
+impl Tunnel {
+    pub(super) fn current_session(&mut self) -> &mut Session {
+        self.current.as_mut().expect("the tunnel is open")
+    }
+
+    pub(super) fn sessions_len(&self) -> usize {
+        self.sessions().count()
+    }
+
+    /// A frame of any kind, in the current session.
+    pub(super) fn seal_byte(&mut self, kind: u8, now: Instant) -> Vec<u8> {
+        let mut buffer = PacketBuf::default();
+        assert!(self.current_session().seal_kind(kind, 0, &mut buffer, now));
+        buffer.content().to_vec()
+    }
+}
+
+/// `duration`, longer by up to a quarter.
+fn jittered(duration: Duration, rng: &mut impl CryptoRng) -> Duration {
+    duration + duration.mul_f64(rng.random_range(0.0..0.25))
+}
+
+mod handshake;
