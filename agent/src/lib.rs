@@ -9,6 +9,7 @@
 //! | [`known_peers`], [`label`] | which key is at which vIP, and what its owner is called |
 //! | [`netcfg`], [`host`] | addresses and routes of this host |
 //! | [`control`] | the local socket |
+//! | [`state`], [`private`] | the state folder, and files that are for their owner alone |
 //! | [`cli`], [`config`], [`detach`], [`failure`] | the edge |
 //!
 //! `cmd` has the commands. The life of a packet is told in `ARCHITECTURE.md`.
@@ -26,6 +27,8 @@ pub mod label;
 pub mod link;
 pub mod netcfg;
 pub mod node;
+pub mod private;
+pub mod state;
 pub mod tun;
 
 use std::process::ExitCode;

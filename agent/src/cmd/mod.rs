@@ -21,6 +21,7 @@ use crate::failure::{Exit, Failure};
 use crate::host::NoHost;
 use crate::link::{DialError, HubAddr, JoinError};
 use crate::node::{LinkError, Node, NodeConfig, NodeError, NodeHandle};
+use crate::state::StateError;
 use crate::tun::ChannelTun;
 
 /// Joins a hub that nobody named.
@@ -205,6 +206,14 @@ impl From<JoinError> for Failure {
                 (Exit::NotReachable, "is it really a DoSP hub that listens there?")
             }
         };
+        Self::new(exit, error).hint(hint)
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let exit = if error.is_permission() { Exit::NoPrivilege } else { Exit::Failed };
+        let hint = error.hint();
         Self::new(exit, error).hint(hint)
     }
 }
