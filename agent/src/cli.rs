@@ -6,6 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use dosp_proto::vip::Vip;
 
 use crate::config::{LogFormat, Settings};
+use crate::engine::{C2c, Version1};
+use crate::known_peers::TrustPolicy;
+use crate::label::Label;
 
 /// Puts this host into a virtual network through a DoSP hub.
 #[derive(Debug, Parser)]
@@ -23,6 +26,9 @@ pub(crate) struct Global {
     /// Configuration file [default: /etc/dosp/agent.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Folder of keys and of what is known of peers [default: /var/lib/dosp/agent]
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
     /// Local socket of the running agent [default: /run/dosp/agent.sock]
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -56,6 +62,17 @@ pub(crate) enum Command {
     Call(Call),
     /// Show what the hub knows of this agent
     Info(Ask),
+    /// Make a network secret
+    Secret {
+        #[command(subcommand)]
+        command: Secret,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Print a new network secret, for all agents of a network and no hub
+    New,
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +82,21 @@ pub(crate) struct Up {
     /// The vIP to have
     #[arg(long, value_name = "IP")]
     vip: Option<Vip>,
+    /// What this host calls itself [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    name: Option<Label>,
+    /// File with the network secret, or with two: the first opens tunnels, both are taken
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// The newest version of tunnels to speak [default: v2]
+    #[arg(long, value_name = "VERSION")]
+    c2c: Option<C2c>,
+    /// What to use version 1 for with peers that know nothing else [default: messages]
+    #[arg(long, value_name = "WHAT")]
+    version1: Option<Version1>,
+    /// Which keys to trust that nobody here knows yet [default: first-use]
+    #[arg(long, value_name = "POLICY")]
+    trust: Option<TrustPolicy>,
     /// Name of the TUN interface [default: dosp0]
     #[arg(long, value_name = "NAME")]
     tun: Option<String>,
@@ -154,13 +186,35 @@ pub(crate) struct OwnLink {
     /// The vIP to have at that hub
     #[arg(long, value_name = "IP", requires = "hub")]
     pub(crate) vip: Option<Vip>,
+    /// File with the secret of that hub's network
+    #[arg(long, value_name = "FILE", requires = "hub")]
+    secret_file: Option<PathBuf>,
+}
+
+impl Command {
+    fn own_link(&self) -> Option<&OwnLink> {
+        match self {
+            Self::Send(args) => Some(&args.own),
+            Self::Listen(args) => Some(&args.own),
+            Self::Clients(args) | Self::Info(args) => Some(&args.own),
+            Self::Call(args) => Some(&args.ask.own),
+            Self::Up(_)
+            | Self::Down
+            | Self::Status(_)
+            | Self::Peers(_)
+            | Self::Ip
+            | Self::Secret { .. } => None,
+        }
+    }
 }
 
 impl Cli {
     /// What the command line sets.
     pub(crate) fn settings(&self) -> Settings {
-        let Global { socket, log, log_format, .. } = &self.global;
+        let Global { state, socket, log, log_format, .. } = &self.global;
         let settings = Settings {
+            secret_file: self.command.own_link().and_then(|own| own.secret_file.clone()),
+            state: state.clone(),
             socket: socket.clone(),
             log: log.clone(),
             log_format: *log_format,
@@ -170,6 +224,11 @@ impl Cli {
         Settings {
             hub: up.hub.clone(),
             vip: up.vip,
+            name: up.name.clone(),
+            secret_file: up.secret_file.clone(),
+            c2c: up.c2c,
+            version1: up.version1,
+            trust: up.trust,
             tun: up.tun.clone(),
             mtu: up.mtu,
             force: up.force.then_some(true),

@@ -1,16 +1,30 @@
 //! Settings: command line, then environment, then file, then defaults.
 
-use std::path::{Path, PathBuf};
+mod secrets;
 
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use dosp_proto::secret::{NetworkSecret, SecretError};
 use dosp_proto::vip::Vip;
 use serde::Deserialize;
 
+use crate::engine::{C2c, Version1};
+use crate::known_peers::TrustPolicy;
+use crate::label::Label;
 use crate::link::HubAddr;
+use crate::private::{self, PrivateFileError};
+pub use secrets::Secrets;
 
 /// Read where no other file is named, if it exists.
 pub const DEFAULT_PATH: &str = "/etc/dosp/agent.toml";
 /// Where a running agent answers commands.
 pub const DEFAULT_SOCKET: &str = "/run/dosp/agent.sock";
+/// Where the agent keeps its keys and what it knows of its peers.
+pub const DEFAULT_STATE: &str = "/var/lib/dosp/agent";
 /// The name of the TUN interface.
 pub const DEFAULT_TUN: &str = "dosp0";
 /// The MTU of the TUN in bytes: as with other overlays, so that what is behind a host fits too.
@@ -45,6 +59,20 @@ pub struct Settings {
     pub force: Option<bool>,
     /// Let IP in only from peers that this host has spoken to.
     pub shields_up: Option<bool>,
+    /// What this host calls itself.
+    pub name: Option<Label>,
+    /// A file with the network secret, or two.
+    pub secret_file: Option<PathBuf>,
+    /// The network secret itself, or two.
+    pub secret: Option<Secrets>,
+    /// The newest tunnels that are spoken.
+    pub c2c: Option<C2c>,
+    /// What version 1 is used for.
+    pub version1: Option<Version1>,
+    /// Which keys are trusted that nobody here knows yet.
+    pub trust: Option<TrustPolicy>,
+    /// The state folder.
+    pub state: Option<PathBuf>,
     /// Path of the local socket.
     pub socket: Option<PathBuf>,
     /// Log filter.
@@ -84,12 +112,43 @@ pub enum ConfigError {
         /// What is wrong.
         why: String,
     },
+    /// A file with a secret in it cannot be read, or not by its owner alone.
+    #[error(transparent)]
+    Private(#[from] PrivateFileError),
+    /// A line of the secret file is no secret.
+    #[error("{}, line {line}", path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// Where, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: SecretError,
+    },
+    /// The secret file holds none, or too many.
+    #[error("{} holds {found} network secrets, not one or two", path.display())]
+    SecretCount {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        found: usize,
+    },
+    /// One place has the secret in both ways.
+    #[error("the network secret is set twice, by itself and as a file")]
+    SecretTwice,
 }
 
 impl Settings {
     /// What is set here, and where nothing is, what `other` has.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
+        // One setting in two forms: that of one place hides that of the next, whatever its form.
+        let has_secret = self.secret.is_some() || self.secret_file.is_some();
+        let (secret, secret_file) = if has_secret {
+            (self.secret, self.secret_file)
+        } else {
+            (other.secret, other.secret_file)
+        };
         Self {
             hub: self.hub.or(other.hub),
             vip: self.vip.or(other.vip),
@@ -97,6 +156,13 @@ impl Settings {
             mtu: self.mtu.or(other.mtu),
             force: self.force.or(other.force),
             shields_up: self.shields_up.or(other.shields_up),
+            name: self.name.or(other.name),
+            secret_file,
+            secret,
+            c2c: self.c2c.or(other.c2c),
+            version1: self.version1.or(other.version1),
+            trust: self.trust.or(other.trust),
+            state: self.state.or(other.state),
             socket: self.socket.or(other.socket),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
@@ -106,7 +172,7 @@ impl Settings {
     /// Reads `path`, or the default file where there is one.
     ///
     /// # Errors
-    /// [`ConfigError`].
+    /// [`ConfigError`]; also where others can read a file with the network secret in it.
     pub fn from_file(path: Option<&Path>) -> Result<Self, ConfigError> {
         let default = Path::new(DEFAULT_PATH);
         let path = match path {
@@ -115,8 +181,14 @@ impl Settings {
             None => return Ok(Self::default()),
         };
         let read = |source| ConfigError::Read { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(read)?;
-        Self::parse(&text, path)
+        let mut file = File::open(path).map_err(read)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(read)?;
+        let settings = Self::parse(&text, path)?;
+        if settings.secret.is_some() {
+            private::check(&file, path)?;
+        }
+        Ok(settings)
     }
 
     /// Reads the text of `path`.
@@ -136,7 +208,8 @@ impl Settings {
     }
 
     /// Reads the variables that the published implementation knows too: `DOSP_HOST`, `DOSP_PORT`,
-    /// `DOSP_VIP`; and `DOSP_SOCKET`, `DOSP_LOG`.
+    /// `DOSP_VIP`; and `DOSP_NAME`, `DOSP_SECRET`, `DOSP_SECRET_FILE`, `DOSP_STATE`, `DOSP_SOCKET`,
+    /// `DOSP_LOG`.
     ///
     /// # Errors
     /// [`ConfigError::Environment`].
@@ -148,13 +221,17 @@ impl Settings {
             (Some(host), Some(port)) => Some(format!("{host}:{port}")),
             (host, _) => host,
         };
-        let vip = var("DOSP_VIP").map(|text| text.parse()).transpose();
-        let vip = vip.map_err(|error: dosp_proto::vip::VipError| ConfigError::Environment {
-            name: "DOSP_VIP",
-            why: error.to_string(),
-        })?;
-        let socket = var("DOSP_SOCKET").map(PathBuf::from);
-        Ok(Self { hub, vip, socket, log: var("DOSP_LOG"), ..Self::default() })
+        Ok(Self {
+            hub,
+            vip: parsed("DOSP_VIP", &var)?,
+            name: parsed("DOSP_NAME", &var)?,
+            secret: parsed("DOSP_SECRET", &var)?,
+            secret_file: var("DOSP_SECRET_FILE").map(PathBuf::from),
+            state: var("DOSP_STATE").map(PathBuf::from),
+            socket: var("DOSP_SOCKET").map(PathBuf::from),
+            log: var("DOSP_LOG"),
+            ..Self::default()
+        })
     }
 
     /// The hub, if one is set.
@@ -163,6 +240,50 @@ impl Settings {
     /// [`crate::link::HubAddrError`].
     pub fn hub_addr(&self) -> Result<Option<HubAddr>, crate::link::HubAddrError> {
         self.hub.as_deref().map(str::parse).transpose()
+    }
+
+    /// The network secrets, none where there is none: the first opens tunnels, all are taken.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn secrets(&self) -> Result<Vec<NetworkSecret>, ConfigError> {
+        match (&self.secret, &self.secret_file) {
+            (Some(_), Some(_)) => Err(ConfigError::SecretTwice),
+            (Some(secrets), None) => Ok(secrets.as_slice().to_vec()),
+            (None, Some(path)) => secrets::from_file(path),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
+    /// What this host calls itself: what is set, or what can be kept of the host's own name.
+    #[must_use]
+    pub fn name(&self) -> Option<Label> {
+        let of_host = || Label::of_host(&nix::unistd::gethostname().ok()?.to_string_lossy());
+        self.name.clone().or_else(of_host)
+    }
+
+    /// The newest tunnels that are spoken.
+    #[must_use]
+    pub fn c2c(&self) -> C2c {
+        self.c2c.unwrap_or_default()
+    }
+
+    /// What version 1 is used for.
+    #[must_use]
+    pub fn version1(&self) -> Version1 {
+        self.version1.unwrap_or_default()
+    }
+
+    /// Which keys are trusted that nobody here knows yet.
+    #[must_use]
+    pub fn trust(&self) -> TrustPolicy {
+        self.trust.unwrap_or_default()
+    }
+
+    /// The state folder.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_STATE))
     }
 
     /// Path of the local socket.
@@ -184,6 +305,15 @@ impl Settings {
     }
 }
 
+/// What the environment variable `name` says.
+fn parsed<T: FromStr<Err: Display>>(
+    name: &'static str,
+    var: impl Fn(&'static str) -> Option<String>,
+) -> Result<Option<T>, ConfigError> {
+    let failed = |error: T::Err| ConfigError::Environment { name, why: error.to_string() };
+    var(name).map(|text| text.parse().map_err(failed)).transpose()
+}
+
 /// The known key nearest to the unknown one that a TOML error speaks of.
 fn nearest_key(message: &str) -> Option<String> {
     let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
@@ -196,76 +326,4 @@ fn nearest_key(message: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Settings, ConfigError> {
-        Settings::parse(text, Path::new("agent.toml"))
-    }
-
-    /// `example`, with the settings that its comments show.
-    fn uncommented(example: &str) -> String {
-        let setting = |line: &&str| line.starts_with('#') && !line.starts_with("# ");
-        let lines: Vec<_> = example.lines().filter(setting).collect();
-        lines.join("\n").replace('#', "")
-    }
-
-    #[test]
-    fn example_file_shows_every_key_with_its_default() {
-        let example = include_str!("../agent.example.toml");
-        assert_eq!(parse(example).unwrap(), Settings::default(), "all is commented out");
-        let shown = parse(&uncommented(example)).unwrap();
-        assert_eq!((shown.tun(), shown.mtu()), (DEFAULT_TUN, Some(DEFAULT_MTU)));
-        assert_eq!(shown.socket(), Path::new(DEFAULT_SOCKET));
-        assert_eq!((shown.force, shown.shields_up), (Some(false), Some(false)));
-        assert_eq!(
-            (shown.log.as_deref(), shown.log_format),
-            (Some("info"), Some(LogFormat::Human))
-        );
-        assert!(shown.hub.is_some() && shown.vip.is_some());
-    }
-
-    #[test]
-    fn errors_name_file_line_and_the_nearest_key() {
-        let error = parse("hub = \"h\"\nmtuu = 1400\n").unwrap_err();
-        assert!(
-            error.to_string().starts_with("agent.toml, line 2: unknown field `mtuu`"),
-            "{error}"
-        );
-        let ConfigError::Parse { nearest, .. } = error else { panic!() };
-        assert_eq!(nearest.as_deref(), Some("mtu"));
-        for (text, line) in [("\n\nmtu = \"x\"", 3), ("vip = \"bob\"", 1), ("hub", 1), ("a b", 1)] {
-            let error = parse(text).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("agent.toml, line {line}: ")), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn flag_beats_environment_beats_file() {
-        let flag = Settings { mtu: Some(1), ..Settings::default() };
-        let vars = |name| (name == "DOSP_VIP").then(|| "7.10.0.9".to_owned());
-        let environment = Settings::from_environment(vars).unwrap();
-        let file = parse("mtu = 2\nvip = \"7.10.0.2\"\ntun = \"t\"").unwrap();
-        let settings = flag.or(environment).or(file);
-        assert_eq!((settings.mtu, settings.tun()), (Some(1), "t"));
-        assert_eq!(settings.vip, "7.10.0.9".parse().ok());
-    }
-
-    #[test]
-    fn published_variables_name_the_hub() {
-        for (host, port, hub) in [
-            ("h", None, "h"),
-            ("h", Some("1"), "h:1"),
-            ("2001:db8::1", Some("1"), "[2001:db8::1]:1"),
-        ] {
-            let settings = Settings::from_environment(|name| match name {
-                "DOSP_HOST" => Some(host.to_owned()),
-                "DOSP_PORT" => port.map(str::to_owned),
-                _ => None,
-            });
-            assert_eq!(settings.unwrap().hub.as_deref(), Some(hub));
-        }
-        let error = Settings::from_environment(|name| (name == "DOSP_VIP").then(|| "x".to_owned()));
-        assert!(error.unwrap_err().to_string().contains("DOSP_VIP"));
-    }
-}
+mod tests;

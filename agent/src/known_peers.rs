@@ -27,10 +27,10 @@ const VERSION: u8 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrustPolicy {
-    /// The first key that proves itself at a vIP
+    /// The first key that proves itself at a vIP.
     #[default]
     FirstUse,
-    /// None: the operator accepts each
+    /// None: the operator accepts each.
     Pinned,
 }
 

@@ -36,7 +36,7 @@ use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Secret};
 use crate::config::{ConfigError, LogFormat, Settings};
 use crate::failure::{Exit, Failure};
 
@@ -70,6 +70,7 @@ async fn dispatch(command: &Command, settings: Settings) -> Result<(), Failure> 
         Command::Call(args) => cmd::hub::call(args, &settings).await,
         Command::Info(args) => cmd::hub::info(args, &settings).await,
         Command::Listen(args) => cmd::listen::run(args, &settings).await,
+        Command::Secret { command: Secret::New } => cmd::secret::new(),
     }
 }
 
@@ -110,6 +111,14 @@ impl From<ConfigError> for Failure {
             ConfigError::Parse { .. } => "see agent.example.toml for every key".to_owned(),
             ConfigError::Read { .. } => "name another file with --config".to_owned(),
             ConfigError::Environment { name, .. } => format!("correct or unset {name}"),
+            ConfigError::Private(error) => error.hint(),
+            ConfigError::Secret { .. } | ConfigError::SecretCount { .. } => {
+                "one secret a line, two while you change it; 'dosp-agent secret new' makes one"
+                    .to_owned()
+            }
+            ConfigError::SecretTwice => {
+                "set secret or secret_file, DOSP_SECRET or DOSP_SECRET_FILE, not both".to_owned()
+            }
         };
         Self::new(Exit::Usage, error).hint(hint)
     }

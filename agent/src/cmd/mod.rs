@@ -2,6 +2,7 @@
 
 pub(crate) mod hub;
 pub(crate) mod listen;
+pub(crate) mod secret;
 pub(crate) mod send;
 pub(crate) mod status;
 pub(crate) mod up;
