@@ -1,14 +1,17 @@
 //! The command line.
 
+use std::fmt::{self, Display};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use dosp_proto::vip::Vip;
 
 use crate::config::{LogFormat, Settings};
+use crate::control::MAX_ECHO_LEN;
 use crate::engine::{C2c, Version1};
 use crate::known_peers::TrustPolicy;
-use crate::label::Label;
+use crate::label::{Label, LabelError};
 
 /// Puts this host into a virtual network through a DoSP hub.
 #[derive(Debug, Parser)]
@@ -50,8 +53,15 @@ pub(crate) enum Command {
     Status(Json),
     /// Show the peers that this host has spoken to
     Peers(Json),
-    /// Print this host's vIP
+    /// Print this host's vIP, and say its key's fingerprint
     Ip,
+    /// Measure the way to a peer and back, through the tunnel
+    Ping(Ping),
+    /// Show, accept or forget the keys of peers
+    Trust {
+        #[command(subcommand)]
+        command: Option<Trust>,
+    },
     /// Send a raw message
     Send(Send),
     /// Print raw messages as they come
@@ -67,6 +77,74 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Secret,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ping {
+    /// A peer's vIP or name
+    pub(crate) peer: PeerArg,
+    /// End after so many echoes
+    #[arg(short, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Seconds between two echoes [default: 1]
+    #[arg(short, value_name = "SECONDS", default_value_t = 1.0, hide_default_value = true, value_parser = interval)]
+    pub(crate) interval: f64,
+    /// Bytes in each echo [default: 56]
+    #[arg(short, value_name = "BYTES", default_value_t = 56, hide_default_value = true, value_parser = clap::value_parser!(u64).range(..=MAX_ECHO_LEN as u64))]
+    pub(crate) size: u64,
+    /// Print one JSON object an echo, and one of statistics
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) own: OwnLink,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trust {
+    /// List the keys that are known
+    List(Json),
+    /// Accept the key that a peer has shown and that was refused
+    Accept {
+        /// The peer's vIP or name
+        peer: PeerArg,
+        /// The key's fingerprint, as its owner reads it
+        fingerprint: Option<String>,
+    },
+    /// Forget a peer's key: the next one that it shows is trusted as on first use
+    Forget {
+        /// The peer's vIP or name
+        peer: PeerArg,
+    },
+}
+
+/// What stands for a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PeerArg {
+    Vip(Vip),
+    Name(Label),
+}
+
+impl Display for PeerArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vip(vip) => vip.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+impl FromStr for PeerArg {
+    type Err = LabelError;
+
+    fn from_str(text: &str) -> Result<Self, LabelError> {
+        text.parse().map(Self::Vip).or_else(|_| text.parse().map(Self::Name))
+    }
+}
+
+/// As of ping: not faster than 500 a second.
+fn interval(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.002..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "give seconds from 0.002 to 3600".to_owned())
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,9 +204,9 @@ pub(crate) struct Json {
 
 #[derive(Debug, Args)]
 pub(crate) struct Send {
-    /// A peer's vIP, or `hub`
+    /// A peer's vIP or name, or `hub`
     #[arg(value_name = "PEER|hub")]
-    pub(crate) to: String,
+    pub(crate) to: PeerArg,
     /// The message; `-`, or nothing, reads standard input
     #[arg(conflicts_with = "file", allow_hyphen_values = true)]
     pub(crate) text: Option<String>,
@@ -149,7 +227,7 @@ pub(crate) struct Listen {
     pub(crate) count: Option<u64>,
     /// Only messages of this peer
     #[arg(long, value_name = "PEER")]
-    pub(crate) from: Option<Vip>,
+    pub(crate) from: Option<PeerArg>,
     /// Print one JSON object a message
     #[arg(long, conflicts_with = "raw")]
     pub(crate) json: bool,
@@ -195,6 +273,7 @@ impl Command {
     fn own_link(&self) -> Option<&OwnLink> {
         match self {
             Self::Send(args) => Some(&args.own),
+            Self::Ping(args) => Some(&args.own),
             Self::Listen(args) => Some(&args.own),
             Self::Clients(args) | Self::Info(args) => Some(&args.own),
             Self::Call(args) => Some(&args.ask.own),
@@ -203,6 +282,7 @@ impl Command {
             | Self::Status(_)
             | Self::Peers(_)
             | Self::Ip
+            | Self::Trust { .. }
             | Self::Secret { .. } => None,
         }
     }

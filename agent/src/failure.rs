@@ -15,6 +15,8 @@ pub enum Exit {
     NotReachable = 3,
     /// The hub refuses.
     Refused = 4,
+    /// Nobody is known by that name.
+    UnknownPeer = 5,
     /// The peer is offline or gives no answer.
     PeerOffline = 6,
     /// No answer in time.

@@ -3,10 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use dosp_proto::tunnel::v2::{MAX_NAME_LEN, is_name};
 use serde::Deserialize;
-
-/// The longest label of a DNS name (RFC 1035, § 2.3.4).
-const MAX_LEN: usize = 63;
 
 /// A name: `a` to `z`, digits and hyphens, no hyphen at its ends. Case is folded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -16,7 +14,7 @@ pub struct Label(String);
 /// Text that is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{}' is no name, which has 1 to {MAX_LEN} letters from a to z, digits, and hyphens between them",
+    "'{}' is no name, which has 1 to {MAX_NAME_LEN} letters from a to z, digits, and hyphens between them",
     text.escape_default()
 )]
 pub struct LabelError {
@@ -36,7 +34,7 @@ impl Label {
         let first = name.split('.').next()?;
         let fitting = |char: char| if char.is_ascii_alphanumeric() { char } else { '-' };
         let text: String = first.chars().map(fitting).skip_while(|char| *char == '-').collect();
-        text.get(..text.len().min(MAX_LEN))?.trim_end_matches('-').parse().ok()
+        text.get(..text.len().min(MAX_NAME_LEN))?.trim_end_matches('-').parse().ok()
     }
 }
 
@@ -44,12 +42,8 @@ impl FromStr for Label {
     type Err = LabelError;
 
     fn from_str(text: &str) -> Result<Self, LabelError> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let hyphenated = text.starts_with('-') || text.ends_with('-');
-        if !(1..=MAX_LEN).contains(&text.len()) || hyphenated || !text.bytes().all(fits) {
-            return Err(LabelError { text: text.to_owned() });
-        }
-        Ok(Self(text.to_ascii_lowercase()))
+        let folded = text.to_ascii_lowercase();
+        if is_name(&folded) { Ok(Self(folded)) } else { Err(LabelError { text: text.to_owned() }) }
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`node`] | the task that joins the three |
 //! | [`known_peers`], [`label`] | which key is at which vIP, and what its owner is called |
 //! | [`netcfg`], [`host`] | addresses and routes of this host |
+//! | [`known_peers`] | whose keys are trusted, without I/O |
 //! | [`control`] | the local socket |
 //! | [`state`], [`private`] | the state folder, and files that are for their owner alone |
 //! | [`cli`], [`config`], [`detach`], [`failure`] | the edge |
@@ -15,6 +16,7 @@
 //! `cmd` has the commands. The life of a packet is told in `ARCHITECTURE.md`.
 
 pub mod cli;
+mod clock;
 mod cmd;
 pub mod config;
 pub mod control;
@@ -65,6 +67,8 @@ async fn dispatch(command: &Command, settings: Settings) -> Result<(), Failure> 
         Command::Status(args) => cmd::status::status(args, &settings).await,
         Command::Peers(args) => cmd::status::peers(args, &settings).await,
         Command::Ip => cmd::status::ip(&settings).await,
+        Command::Ping(args) => cmd::ping::run(args, &settings).await,
+        Command::Trust { command } => cmd::trust::run(command.as_ref(), &settings).await,
         Command::Send(args) => cmd::send::run(args, &settings).await,
         Command::Clients(args) => cmd::hub::clients(args, &settings).await,
         Command::Call(args) => cmd::hub::call(args, &settings).await,

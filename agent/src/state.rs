@@ -145,12 +145,7 @@ impl NetworkState {
     /// # Errors
     /// [`StateError`].
     pub fn open(state: &Path, network: &str) -> Result<Self, StateError> {
-        // Names of hosts differ in case and mean the same.
-        let name = network.to_ascii_lowercase();
-        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
-            return Err(StateError::Network { network: network.to_owned() });
-        }
-        let folder = state.join("networks").join(name);
+        let folder = folder_of(state, network)?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.map_err(|source| StateError::Folder { path: folder.clone(), source })?;
         let path = folder.join(LOCK);
@@ -198,15 +193,7 @@ impl NetworkState {
         own: PublicKey,
         policy: TrustPolicy,
     ) -> Result<KnownPeers, StateError> {
-        let path = self.folder.join(KNOWN_PEERS);
-        match fs::read_to_string(&path) {
-            Ok(text) => KnownPeers::parse(&text, own, policy)
-                .map_err(|source| StateError::KnownPeers { path, source }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(KnownPeers::new(own, policy))
-            }
-            Err(source) => Err(StateError::Read { path, source }),
-        }
+        read_known_peers(&self.folder, own, policy)
     }
 
     /// Saves what is known of the peers. It is on the disk when this returns.
@@ -232,6 +219,46 @@ impl NetworkState {
             fs::remove_file(&new).ok();
         }
         renamed
+    }
+}
+
+/// What an agent with the state folder `state` knows of the peers in `network`, for a command that
+/// has a key of its own. Where this user may not look, nothing is known.
+///
+/// # Errors
+/// [`StateError`].
+pub fn look_up_known_peers(
+    state: &Path,
+    network: &str,
+    own: PublicKey,
+    policy: TrustPolicy,
+) -> Result<KnownPeers, StateError> {
+    match read_known_peers(&folder_of(state, network)?, own, policy) {
+        Err(error) if error.is_permission() => Ok(KnownPeers::new(own, policy)),
+        known => known,
+    }
+}
+
+fn folder_of(state: &Path, network: &str) -> Result<PathBuf, StateError> {
+    // Names of hosts differ in case and mean the same.
+    let name = network.to_ascii_lowercase();
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+        return Err(StateError::Network { network: network.to_owned() });
+    }
+    Ok(state.join("networks").join(name))
+}
+
+fn read_known_peers(
+    folder: &Path,
+    own: PublicKey,
+    policy: TrustPolicy,
+) -> Result<KnownPeers, StateError> {
+    let path = folder.join(KNOWN_PEERS);
+    match fs::read_to_string(&path) {
+        Ok(text) => KnownPeers::parse(&text, own, policy)
+            .map_err(|source| StateError::KnownPeers { path, source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(KnownPeers::new(own, policy)),
+        Err(source) => Err(StateError::Read { path, source }),
     }
 }
 

@@ -175,7 +175,15 @@ impl Host {
         let config = empty_file(dir, "agent.toml")?;
         let program = binary("dosp-agent")?.display().to_string();
         let socket = socket.display().to_string();
-        Ok([&program, "--socket", &socket, "--config", &config].map(str::to_owned).to_vec())
+        let state = self.state().display().to_string();
+        let args = [&program, "--socket", &socket, "--config", &config, "--state", &state];
+        Ok(args.map(str::to_owned).to_vec())
+    }
+
+    /// The state folder of this host's agent.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.ns.dir().join(format!("{}.state", self.address))
     }
 
     /// Starts `dosp-agent ARGS`.

@@ -36,6 +36,13 @@ async fn listen(
         Ok(client) => client,
         Err(failure) => return Ok(Err(failure)),
     };
+    let from = match &args.from {
+        Some(peer) => match agent.resolve(peer).await {
+            Ok(vip) => Some(vip),
+            Err(failure) => return Ok(Err(failure)),
+        },
+        None => None,
+    };
     let mut messages = client.listen().await?;
     // Said only now: what comes from here on is not missed.
     match agent {
@@ -48,7 +55,7 @@ async fn listen(
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
         let message = messages.next().await?;
-        if args.from.is_some() && message.from != args.from {
+        if from.is_some() && message.from != from {
             continue;
         }
         if let Err(failure) = print(&message, args) {
@@ -75,7 +82,11 @@ fn print(message: &Message, args: &Listen) -> Result<(), Failure> {
 /// Nothing in somebody else's message may move the cursor or change colours.
 fn line(message: &Message) -> String {
     let from = message.from.map_or_else(|| "hub".to_owned(), |vip| vip.to_string());
-    let how = if message.sealed { "" } else { " (plain)" };
+    let how = match (message.sealed, message.authenticated) {
+        (false, _) => " (plain)",
+        (true, false) => " (UNAUTHENTICATED)",
+        (true, true) => "",
+    };
     match &message.text {
         Some(text) => {
             let safe: String = text
@@ -95,28 +106,35 @@ fn line(message: &Message) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Version;
     use crate::node;
 
-    fn shown(from: Option<&str>, sealed: bool, data: &[u8]) -> String {
+    fn shown(from: Option<&str>, version: Option<Version>, data: &[u8]) -> String {
         let from = from.map(|vip| vip.parse().unwrap());
-        line(&node::Message { from, sealed, data: data.to_vec() }.into())
+        line(&node::Message { from, version, data: data.to_vec() }.into())
     }
 
     #[test]
     fn control_characters_and_bytes_are_escaped() {
-        assert_eq!(shown(Some("7.10.0.3"), true, "grüße".as_bytes()), "7.10.0.3: grüße");
+        let (one, two) = (Some(Version::One), Some(Version::Two));
+        assert_eq!(shown(Some("7.10.0.3"), two, "grüße".as_bytes()), "7.10.0.3: grüße");
+        assert_eq!(shown(Some("7.10.0.3"), one, b"hi"), "7.10.0.3 (UNAUTHENTICATED): hi");
         assert_eq!(
-            shown(Some("7.10.0.3"), false, b"a\x1b[2Jb\n"),
+            shown(Some("7.10.0.3"), None, b"a\x1b[2Jb\n"),
             "7.10.0.3 (plain): a\\u{1b}[2Jb\\n"
         );
-        assert_eq!(shown(None, false, &[0xFF, b'x']), "hub (plain): \\xffx");
+        assert_eq!(shown(None, None, &[0xFF, b'x']), "hub (plain): \\xffx");
     }
 
     #[test]
     fn json_of_a_message() {
         let from = Some("7.10.0.3".parse().unwrap());
-        let message = Message::from(node::Message { from, sealed: true, data: b"hi".to_vec() });
-        let golden = r#"{"schema":"dosp.message/1","from":"7.10.0.3","sealed":true,"authenticated":false,"text":"hi","data":"aGk="}"#;
+        let message = Message::from(node::Message {
+            from,
+            version: Some(Version::Two),
+            data: b"hi".to_vec(),
+        });
+        let golden = r#"{"schema":"dosp.message/1","from":"7.10.0.3","sealed":true,"authenticated":true,"text":"hi","data":"aGk="}"#;
         assert_eq!(serde_json::to_string(&message).unwrap(), golden);
     }
 }

@@ -2,27 +2,32 @@
 
 pub(crate) mod hub;
 pub(crate) mod listen;
+pub(crate) mod ping;
 pub(crate) mod secret;
 pub(crate) mod send;
 pub(crate) mod status;
+pub(crate) mod trust;
 pub(crate) mod up;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use dosp_proto::identity::IdentityKey;
+use dosp_proto::vip::Vip;
+use rand::rngs::StdRng;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::OwnLink;
+use crate::cli::{OwnLink, PeerArg};
 use crate::config::Settings;
 use crate::control::wire::{FailureKind, Surroundings};
 use crate::control::{Client, ControlError, server};
-use crate::engine::EngineConfig;
+use crate::engine::{C2c, EngineConfig};
 use crate::failure::{Exit, Failure};
 use crate::host::NoHost;
 use crate::link::{DialError, HubAddr, JoinError};
-use crate::node::{LinkError, Node, NodeConfig, NodeError, NodeHandle};
-use crate::state::StateError;
+use crate::node::{LinkError, Node, NodeConfig, NodeError, NodeHandle, NodeIdentity};
+use crate::state::{StateError, look_up_known_peers};
 use crate::tun::ChannelTun;
 
 /// Joins a hub that nobody named.
@@ -48,6 +53,26 @@ pub(crate) fn hub_of(settings: &Settings) -> Result<HubAddr, Failure> {
     hub.ok_or_else(no_hub)
 }
 
+/// Who this node is, by the settings and with this key.
+pub(crate) fn identity(settings: &Settings, key: IdentityKey) -> Result<NodeIdentity, Failure> {
+    let secrets = settings.secrets()?;
+    if settings.c2c() == C2c::V1 && !secrets.is_empty() {
+        let text = "version 1 of tunnels knows no network secret";
+        return Err(Failure::text(Exit::Usage, text).hint("leave out c2c = \"v1\", or the secret"));
+    }
+    let name = settings.name().map(|name| name.as_str().to_owned());
+    Ok(NodeIdentity { key, secrets, name })
+}
+
+pub(crate) fn engine(settings: &Settings, carries_ip: bool) -> EngineConfig {
+    EngineConfig {
+        carries_ip,
+        shields_up: settings.shields_up.unwrap_or_default(),
+        c2c: settings.c2c(),
+        version1: settings.version1(),
+    }
+}
+
 /// An agent to talk to: the running one, or one of this command's own.
 pub(crate) enum Agent {
     Running(std::path::PathBuf),
@@ -58,12 +83,18 @@ impl Agent {
     /// The running agent, or with `--hub` a node that joins that hub and carries no IP.
     pub(crate) async fn find(own: &OwnLink, settings: &Settings) -> Result<Self, Failure> {
         let Some(hub) = &own.hub else { return Ok(Self::Running(settings.socket())) };
-        let settings = Settings { hub: Some(hub.clone()), ..Settings::default() };
+        let address = hub_of(&Settings { hub: Some(hub.clone()), ..Settings::default() })?;
+        // A key for this command alone: that of a running agent must not be at two vIPs.
+        let key = IdentityKey::generate(&mut rand::make_rng::<StdRng>());
+        let (state, network) = (settings.state(), address.to_string());
+        let known = look_up_known_peers(&state, &network, *key.public(), settings.trust())?;
         let config = NodeConfig {
-            hub: hub_of(&settings)?,
+            hub: address,
             vip: own.vip,
             reconnect: false,
-            engine: EngineConfig::default(),
+            engine: engine(settings, false),
+            identity: identity(settings, key)?,
+            known,
         };
         let (node, handle) = Node::<ChannelTun, _>::new(config, None, NoHost);
         let stop = CancellationToken::new();
@@ -72,6 +103,14 @@ impl Agent {
         tokio::select! {
             Some(_) = handle.up() => Ok(Self::Own { handle, stop, task }),
             ended = &mut task => Err(ended_early(ended)),
+        }
+    }
+
+    /// The vIP of `peer`, which is one or a name.
+    pub(crate) async fn resolve(&self, peer: &PeerArg) -> Result<Vip, Failure> {
+        match peer {
+            PeerArg::Vip(vip) => Ok(*vip),
+            PeerArg::Name(name) => Ok(self.client().await?.resolve(name.to_string()).await?),
         }
     }
 
@@ -143,6 +182,7 @@ impl From<ControlError> for Failure {
                     (Exit::PeerOffline, Some("is its agent up, at the same hub?"))
                 }
                 FailureKind::Refused => (Exit::Refused, None),
+                FailureKind::UnknownPeer => (Exit::UnknownPeer, None),
                 FailureKind::TimedOut => (Exit::TimedOut, None),
                 FailureKind::Failed => (Exit::Failed, None),
             },

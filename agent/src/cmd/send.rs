@@ -6,46 +6,69 @@ use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, S2C_ADDRESSES_LEN};
 use dosp_proto::tunnel::v1::OVERHEAD_LEN;
 
 use super::Agent;
-use crate::cli::Send;
+use crate::cli::{PeerArg, Send};
 use crate::config::Settings;
+use crate::control::ControlError;
 use crate::control::wire::Target;
 use crate::failure::{Exit, Failure};
 
-/// What fits into one frame, sealed.
+/// What stands for the hub in place of a peer.
+const HUB: &str = "hub";
+/// What fits into one frame, sealed in either version: version 1 takes more room.
 const MAX_MESSAGE_LEN: usize = DEFAULT_MAX_BODY_LEN - S2C_ADDRESSES_LEN - OVERHEAD_LEN;
 
 /// Sends the message, and returns when the hub has it.
 pub(crate) async fn run(args: &Send, settings: &Settings) -> Result<(), Failure> {
-    let to = target(args)?;
     let data = content(args)?;
     if data.len() > MAX_MESSAGE_LEN {
         let text = format!("the message has {} bytes, the limit is {MAX_MESSAGE_LEN}", data.len());
         return Err(Failure::text(Exit::Usage, text)
             .hint("with 'dosp-agent up' on both hosts, scp to the vIP has no limit"));
     }
-    if let Target::Peer { vip, plain } = to {
-        let how = if plain {
-            "PLAIN: everybody on the way can read it"
-        } else {
-            "UNAUTHENTICATED: version 1 does not know who the peer is"
-        };
-        tracing::warn!("sending to {vip}, {how}");
-    }
     let agent = Agent::find(&args.own, settings).await?;
-    match agent.client().await?.send(to, data).await {
-        Ok(()) => agent.leave().await,
-        Err(error) => Err(agent.blame(error).await),
+    let to = target(args, &agent).await?;
+    match send(&agent, to, data).await {
+        Ok(Ok(())) => agent.leave().await,
+        Ok(Err(failure)) => Err(failure),
+        Err(error) => Err(agent.blame(error).await.context(format!("send to {}", args.to))),
     }
 }
 
-fn target(args: &Send) -> Result<Target, Failure> {
-    if args.to == "hub" {
-        return Ok(Target::Hub);
+async fn target(args: &Send, agent: &Agent) -> Result<Target, Failure> {
+    match &args.to {
+        PeerArg::Name(name) if name.as_str() == HUB => Ok(Target::Hub),
+        peer => Ok(Target::Peer { vip: agent.resolve(peer).await?, plain: args.plain }),
     }
-    let vip = args.to.parse().map_err(|error: dosp_proto::vip::VipError| {
-        Failure::new(Exit::Usage, error).hint("'dosp-agent peers' lists vIPs; 'hub' is the hub")
-    })?;
-    Ok(Target::Peer { vip, plain: args.plain })
+}
+
+/// Says who can read it before it is sent. The outer error is the agent's, the inner one ours.
+async fn send(
+    agent: &Agent,
+    to: Target,
+    data: Vec<u8>,
+) -> Result<Result<(), Failure>, ControlError> {
+    match to {
+        Target::Hub => {}
+        Target::Peer { vip, plain: true } => {
+            tracing::warn!("sending to {vip}, PLAIN: everybody on the way can read and change it");
+        }
+        Target::Peer { vip, plain: false } => {
+            let client = match agent.client().await {
+                Ok(client) => client,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            let tunnel = client.tunnel(vip).await?;
+            if !tunnel.authenticated {
+                tracing::warn!(
+                    "sending to {vip}, UNAUTHENTICATED: version 1 does not know who the peer is"
+                );
+            }
+        }
+    }
+    match agent.client().await {
+        Ok(client) => client.send(to, data).await.map(Ok),
+        Err(failure) => Ok(Err(failure)),
+    }
 }
 
 fn content(args: &Send) -> Result<Vec<u8>, Failure> {

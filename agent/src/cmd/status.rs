@@ -1,5 +1,6 @@
 //! `status`, `peers` and `ip`: what the running agent says of itself.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
@@ -30,7 +31,11 @@ pub(crate) async fn peers(args: &Json, settings: &Settings) -> Result<(), Failur
 pub(crate) async fn ip(settings: &Settings) -> Result<(), Failure> {
     let status = connect(&settings.socket()).await?.status().await?;
     match status.vip {
-        Some(vip) => print(format!("{vip}\n")),
+        Some(vip) => {
+            // Words, so that the vIP alone is what scripts get.
+            tracing::warn!("the fingerprint of this host's key is {}", status.fingerprint);
+            print(format!("{vip}\n"))
+        }
         None => Err(Failure::text(Exit::NotReachable, "the agent has no vIP yet")
             .hint("'dosp-agent status' shows why")),
     }
@@ -58,6 +63,8 @@ fn overview(status: &Status) -> String {
     if let (Some(vip), Some(network)) = (status.vip, status.network) {
         lines.push(("vIP", format!("{vip} in {network}")));
     }
+    lines.push(("name", status.name.clone().unwrap_or_else(|| "none".to_owned())));
+    lines.push(("fingerprint", status.fingerprint.clone()));
     let rtt = status.hub_rtt_ns.map(|rtt| format!(", {:.1} ms away", rtt as f64 / 1e6));
     lines.push(("hub", format!("{}{}", status.hub, rtt.unwrap_or_default())));
     lines.push(("reconnects", status.reconnects.to_string()));
@@ -66,8 +73,7 @@ fn overview(status: &Status) -> String {
     }
     let shields = if status.shields_up { "up" } else { "down: every peer can reach this host" };
     lines.push(("shields", shields.to_owned()));
-    let dropped = status.dropped.iter().map(|(reason, count)| format!("{reason} {count}"));
-    let dropped = dropped.collect::<Vec<_>>().join(", ");
+    let dropped = counts(&status.dropped);
     lines.push(("dropped", if dropped.is_empty() { "nothing".to_owned() } else { dropped }));
     let mut text = String::new();
     for (name, value) in lines {
@@ -82,22 +88,54 @@ fn overview(status: &Status) -> String {
 }
 
 fn table(peers: &[Peer]) -> String {
-    let mut rows = vec![["PEER", "TUNNEL", "LAST FRAME", "RX", "TX", ""].map(str::to_owned)];
+    let heads = ["PEER", "NAME", "TUNNEL", "FINGERPRINT", "SESSION", "LAST FRAME", "RX", "TX", ""];
+    let mut rows = vec![heads.map(str::to_owned)];
     rows.extend(peers.iter().map(|peer| {
-        let tunnel = match peer.tunnel.as_str() {
-            "open" => format!("version {} UNAUTHENTICATED", peer.tunnel_version),
-            state => state.to_owned(),
+        let name = match (&peer.name, &peer.claimed_name) {
+            (Some(name), _) => name.clone(),
+            (None, Some(claim)) => format!("{claim}?"),
+            (None, None) => "-".to_owned(),
         };
         let last = peer.verified_ago_ns.map_or("never".to_owned(), |ns| format!("{} ago", age(ns)));
-        let refusal = peer.refusal.as_ref().map(|words| format!("refuses: {words}"));
-        let (rx, tx) = (bytes(peer.rx_bytes), bytes(peer.tx_bytes));
-        [peer.vip.to_string(), tunnel, last, rx, tx, refusal.unwrap_or_default()]
+        [
+            peer.vip.to_string(),
+            name,
+            tunnel(peer),
+            peer.fingerprint.clone().unwrap_or_else(|| "-".to_owned()),
+            peer.session_age_ns.map_or("-".to_owned(), age),
+            last,
+            format!("{} in {}", bytes(peer.rx_bytes), peer.rx_frames),
+            format!("{} in {}", bytes(peer.tx_bytes), peer.tx_frames),
+            remarks(peer),
+        ]
     }));
     align(&rows)
 }
 
+fn tunnel(peer: &Peer) -> String {
+    match (peer.tunnel.as_str(), peer.tunnel_version) {
+        ("open", Some(version)) if !peer.authenticated => {
+            format!("version {version} UNAUTHENTICATED")
+        }
+        ("open", Some(version)) => format!("version {version}"),
+        (state, _) => state.to_owned(),
+    }
+}
+
+fn remarks(peer: &Peer) -> String {
+    let refusal = peer.refusal.as_ref().map(|words| format!("refuses: {words}"));
+    let dropped = Some(counts(&peer.dropped)).filter(|dropped| !dropped.is_empty());
+    let dropped = dropped.map(|dropped| format!("dropped: {dropped}"));
+    refusal.into_iter().chain(dropped).collect::<Vec<_>>().join("; ")
+}
+
+fn counts(dropped: &BTreeMap<String, u64>) -> String {
+    let counts = dropped.iter().map(|(reason, count)| format!("{reason} {count}"));
+    counts.collect::<Vec<_>>().join(", ")
+}
+
 /// Columns as wide as their widest cell.
-fn align<const N: usize>(rows: &[[String; N]]) -> String {
+pub(super) fn align<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -1,19 +1,23 @@
 //! `dosp-agent up`: the agent itself.
 
 use std::io::Write;
+use std::sync::Arc;
 
+use rand::rngs::StdRng;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
 use crate::control::wire::Surroundings;
 use crate::control::{BindError, Server};
 use crate::detach;
-use crate::engine::EngineConfig;
 use crate::failure::{Exit, Failure};
 use crate::host::{HostError, TunHost};
+use crate::known_peers::KnownPeers;
 use crate::netcfg::NetError;
 use crate::node::{Node, NodeConfig, NodeHandle};
+use crate::state::NetworkState;
 use crate::tun::{LinuxTun, TunError};
 
 /// Runs until a signal or `dosp-agent down`.
@@ -23,6 +27,10 @@ pub(crate) async fn run(settings: Settings, detached: bool) -> Result<(), Failur
         Failure::text(Exit::Usage, "the MTU is too small for IPv4").hint("give at least 576")
     })?;
     let shields_up = settings.shields_up.unwrap_or_default();
+    let state = NetworkState::open(&settings.state(), &hub.to_string())?;
+    let key = state.identity(&mut rand::make_rng::<StdRng>())?;
+    let known = state.known_peers(*key.public(), settings.trust())?;
+    let (identity, engine) = (super::identity(&settings, key)?, super::engine(&settings, true));
     let control = Server::bind(&settings.socket()).await?;
     let tun = LinuxTun::create(settings.tun(), mtu)?;
     let host = TunHost::new(settings.tun(), mtu, settings.force.unwrap_or_default())?;
@@ -32,20 +40,34 @@ pub(crate) async fn run(settings: Settings, detached: bool) -> Result<(), Failur
         mtu: Some(mtu),
         shields_up,
     };
-    let config = NodeConfig {
-        hub,
-        vip: settings.vip,
-        reconnect: true,
-        engine: EngineConfig { carries_ip: true, shields_up },
-    };
+    let config = NodeConfig { hub, vip: settings.vip, reconnect: true, engine, identity, known };
     let (node, handle) = Node::new(config, Some(tun), host);
     let stop = CancellationToken::new();
     let interrupted = stop_on_signals(stop.clone())?;
     tokio::spawn(announce(handle.clone(), surroundings.clone(), detached));
     let hub = surroundings.hub.clone();
+    let keeper = tokio::spawn(keep_known_peers(handle.known_peers(), state));
     tokio::spawn(control.run(handle, surroundings, stop.clone()));
-    node.run(stop).await.map_err(|error| super::ended(error, &hub))?;
+    let ended = node.run(stop).await;
+    // With the node its last word on them is there; it is kept before this process ends.
+    keeper.await.map_err(|error| Failure::new(Exit::Failed, error))?;
+    ended.map_err(|error| super::ended(error, &hub))?;
     if interrupted.is_cancelled() { Err(Failure::interrupted()) } else { Ok(()) }
+}
+
+/// Stores what is known of peers whenever it changes, until the node has ended. The disk may be slow,
+/// and packets do not wait for it.
+async fn keep_known_peers(mut known: watch::Receiver<KnownPeers>, state: NetworkState) {
+    let state = Arc::new(state);
+    while known.changed().await.is_ok() {
+        let (latest, state) = (known.borrow_and_update().clone(), Arc::clone(&state));
+        let saved = tokio::task::spawn_blocking(move || state.save_known_peers(&latest)).await;
+        match saved {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "known peers are not stored"),
+            Err(error) => tracing::error!(%error, "known peers are not stored"),
+        }
+    }
 }
 
 /// Stops on SIGTERM and SIGINT; the token returned tells whether it was SIGINT.

@@ -3,10 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use dosp_proto::vip::Vip;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::wire::{Answer, Clients, FailureKind, Info, Message, Reply, Request, Status, Target};
+use super::wire::{
+    Answer, Clients, EchoResult, FailureKind, Info, Message, Reply, Request, Status, Target,
+    Trusted, Tunnel,
+};
 
 /// Why an agent did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +108,76 @@ impl Client {
         let data = super::wire::Bytes(data);
         match self.ask(&Request::Send { to, data }).await? {
             Reply::Sent => Ok(()),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// The vIP of the peer that goes by `name`.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn resolve(mut self, name: String) -> Result<Vip, ControlError> {
+        match self.ask(&Request::Resolve { name }).await? {
+            Reply::Resolved { vip } => Ok(vip),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// The tunnel with a peer, opened where there was none.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn tunnel(mut self, vip: Vip) -> Result<Tunnel, ControlError> {
+        match self.ask(&Request::Tunnel { vip }).await? {
+            Reply::Tunnel(tunnel) => Ok(tunnel),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// Sends a peer `len` bytes, and waits until they come back; that may be never.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn echo(mut self, vip: Vip, len: usize) -> Result<EchoResult, ControlError> {
+        match self.ask(&Request::Echo { vip, len }).await? {
+            Reply::Echoed(echo) => Ok(echo),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// Whose keys the agent knows.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn trusted(mut self) -> Result<Vec<Trusted>, ControlError> {
+        match self.ask(&Request::Trust).await? {
+            Reply::Trust { trusted } => Ok(trusted),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// Accepts the key that was refused at `vip`, and gives it back.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn accept(
+        mut self,
+        vip: Vip,
+        fingerprint: Option<String>,
+    ) -> Result<Trusted, ControlError> {
+        match self.ask(&Request::Accept { vip, fingerprint }).await? {
+            Reply::Trusted(trusted) => Ok(trusted),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// Forgets the key at `vip`, and gives it back.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn forget(mut self, vip: Vip) -> Result<Trusted, ControlError> {
+        match self.ask(&Request::Forget { vip }).await? {
+            Reply::Trusted(trusted) => Ok(trusted),
             _ => Err(ControlError::Unexpected),
         }
     }

@@ -8,4 +8,4 @@ pub mod server;
 pub mod wire;
 
 pub use client::{Client, ControlError};
-pub use server::{BindError, Server};
+pub use server::{BindError, MAX_ECHO_LEN, Server};

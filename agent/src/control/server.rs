@@ -12,14 +12,17 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::wire::{MAX_LINE_LEN, Message, Reply, Request, Status, Surroundings, Target};
-use crate::engine::HubRequest;
+use super::wire::{MAX_LINE_LEN, Message, Reply, Request, Status, Surroundings, Target, Trusted};
+use crate::engine::{HubRequest, Trust};
+use crate::known_peers::KnownPeer;
 use crate::node::{Destination, NodeHandle};
 
 /// Who is in this group may use the socket, beside root.
 const GROUP: &str = "dosp";
 /// So many commands may be connected at once.
 const MAX_CONNECTIONS: usize = 64;
+/// The longest payload of an echo in bytes, as of ping: what fits into an IP packet.
+pub const MAX_ECHO_LEN: usize = 65_507;
 
 /// Why there is no local socket.
 #[derive(Debug, thiserror::Error)]
@@ -163,6 +166,27 @@ async fn answer(
             };
             write(writer, &reply).await
         }
+        Request::Resolve { name } => {
+            let Some(resolved) = handle.resolve(name).await else { return Ok(()) };
+            write(writer, &resolved.map_or_else(Reply::from, |vip| Reply::Resolved { vip })).await
+        }
+        Request::Tunnel { vip } => {
+            let tunnel = handle.tunnel(vip).await;
+            write(writer, &tunnel.map_or_else(Reply::from, |tunnel| Reply::Tunnel(tunnel.into())))
+                .await
+        }
+        Request::Echo { vip, len } => {
+            let echo = handle.echo(vip, vec![0; len.min(MAX_ECHO_LEN)]).await;
+            write(writer, &echo.map_or_else(Reply::from, |echo| Reply::Echoed(echo.into()))).await
+        }
+        Request::Trust => {
+            let trusted = handle.known_peers().borrow().iter().map(Trusted::from).collect();
+            write(writer, &Reply::Trust { trusted }).await
+        }
+        Request::Accept { vip, fingerprint } => {
+            change_trust(Trust::Accept(vip, fingerprint), writer, handle).await
+        }
+        Request::Forget { vip } => change_trust(Trust::Forget(vip), writer, handle).await,
         Request::Clients => ask(HubRequest::Clients, writer, handle).await,
         Request::Call { name } => ask(HubRequest::Call(name), writer, handle).await,
         Request::Info => ask(HubRequest::Info, writer, handle).await,
@@ -181,6 +205,16 @@ async fn answer(
             std::future::pending().await
         }
     }
+}
+
+async fn change_trust(
+    change: Trust,
+    writer: &mut (impl AsyncWrite + Unpin),
+    handle: &NodeHandle,
+) -> io::Result<()> {
+    let Some(outcome) = handle.trust(change).await else { return Ok(()) };
+    let trusted = |known: KnownPeer| Reply::Trusted(Trusted::from(&known));
+    write(writer, &outcome.map_or_else(Reply::from, trusted)).await
 }
 
 async fn ask(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use dosp_proto::packet::PacketError;
 use dosp_proto::tunnel::v1::{OpenError, ReceiveError};
+use dosp_proto::tunnel::v2;
 
 /// Declares the reasons once: the variant, its name in status output, what it means.
 macro_rules! drop_reasons {
@@ -62,6 +63,24 @@ drop_reasons! {
     Forged = "forged",
     /// From a peer: one of our own frames.
     Reflected = "reflected",
+    /// From a peer: a frame of a session that is not there.
+    NoSession = "no_session",
+    /// From a peer: a frame of a session that has ended.
+    SessionEnded = "session_ended",
+    /// From a peer: a frame that comes later than the replay window reaches.
+    TooLate = "too_late",
+    /// From a peer: a frame that was seen before.
+    Replayed = "replayed",
+    /// From a peer: a kind of frame, or a word in one, that nobody here knows.
+    UnknownKind = "unknown_kind",
+    /// From a peer: IP that is not from its vIP to ours, or is malformed.
+    InnerPacket = "inner_packet",
+    /// Of version 1, or for a peer that has only that, where it is not allowed.
+    Version1 = "version_1",
+    /// From a peer: a key that is not trusted.
+    Untrusted = "untrusted",
+    /// From a peer: a handshake under another network secret.
+    SecretDiffers = "secret_differs",
     /// From a peer: plain DATA although there is a tunnel.
     PlainInTunnel = "plain_in_tunnel",
     /// From a peer: a handshake that was refused.
@@ -95,6 +114,19 @@ impl From<ReceiveError> for DropReason {
             | ReceiveError::Legacy
             | ReceiveError::TooMany
             | ReceiveError::Repeated => Self::Handshake,
+        }
+    }
+}
+
+impl From<v2::OpenError> for DropReason {
+    fn from(error: v2::OpenError) -> Self {
+        match error {
+            v2::OpenError::NoSession => Self::NoSession,
+            v2::OpenError::Ended => Self::SessionEnded,
+            v2::OpenError::TooOld => Self::TooLate,
+            v2::OpenError::Repeated => Self::Replayed,
+            v2::OpenError::Forged => Self::Forged,
+            v2::OpenError::UnknownKind => Self::UnknownKind,
         }
     }
 }

@@ -6,16 +6,25 @@ use dosp_proto::Now;
 use dosp_proto::frame::{Frame, FrameType, S2c};
 use dosp_proto::message::{ErrorReport, HskFlag};
 use dosp_proto::packet::Ipv4Packet;
-use dosp_proto::tunnel::v1::{OVERHEAD_LEN, ReceiveError, Received};
+use dosp_proto::tunnel::v1::{self, OVERHEAD_LEN, ReceiveError, Received};
+use dosp_proto::tunnel::v2::{Kind, Message, Opened, Packets};
 use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 
 use super::peer::Peer;
+use super::policy::{C2c, Version1};
 use super::refusal::{self, Refusal};
-use super::{DropReason, Engine, Event, HubPing, MessageFailure, Overlay, icmp, requests};
+use super::{
+    DropReason, Engine, EngineConfig, Event, HubPing, MessageFailure, Overlay, Version, icmp,
+    requests,
+};
 
 /// Raised shields let a peer in for so long after this host last sent it something.
 const SHIELDS_DOWN: Duration = Duration::from_secs(5 * 60);
+/// An opening that carried both versions and was answered in version 1 waits so long for version 2.
+const VERSION_2_MAY_ANSWER_FOR: Duration = Duration::from_secs(2);
+/// What a peer is told that opens in version 1 where that is not taken.
+const VERSION_1_OFF: &str = "version 1 is off here";
 /// A peer's or a hub's own words are cut to so many characters.
 const MAX_WORDS: usize = 200;
 /// What published hubs up to 0.1.3 answer to PING, as ERR: they do not know it.
@@ -28,12 +37,14 @@ pub enum Inbound<'b> {
     Nothing,
     /// An IP packet for the TUN.
     Packet(&'b [u8]),
+    /// Several of them.
+    Packets(Packets<'b>),
     /// A raw message.
     Message {
         /// Who sent it, by the hub's word.
         from: Vip,
-        /// Whether it came sealed: then the hub could not read it.
-        sealed: bool,
+        /// The version of the tunnel that it came through; `None` where the hub could read it.
+        version: Option<Version>,
         /// Its content.
         data: &'b [u8],
     },
@@ -87,37 +98,131 @@ impl Engine {
         if s2c.dst() != overlay.vip || !from_peer {
             return Err(DropReason::Misrouted);
         }
-        let config = self.config;
         let peer = self.peer_entry(from, now.instant).ok_or(DropReason::TooManyPeers)?;
-        let was_open = peer.tunnel.is_open();
         let data = s2c.into_data();
         peer.traffic.rx_frames += 1;
         peer.traffic.rx_bytes += data.len() as u64;
+        let outcome = self.handle_data(from, data, overlay, now, rng);
+        if let Err(reason) = outcome
+            && let Some(peer) = self.peers.get_mut(&from)
+        {
+            peer.drops.add(reason);
+        }
+        self.follow_tunnel(from, now, rng);
+        self.schedule(from, now, rng);
+        outcome
+    }
 
-        if data == refusal::NOT_SUPPORTED && peer.tunnel.opening_since().is_some() {
+    /// Takes DATA as what it is: of version 2 where its form says so, and else of version 1.
+    fn handle_data<'b>(
+        &mut self,
+        from: Vip,
+        data: &'b mut [u8],
+        overlay: Overlay,
+        now: Now,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Inbound<'b>, DropReason> {
+        let has_session =
+            |receiver| self.peers.get(&from).is_some_and(|peer| peer.v2.has_session(receiver));
+        match Message::parse(data).filter(|_| self.config.c2c == C2c::V2) {
+            // A frame of version 1 has this form once in 256 times, and this index never.
+            Some(Message::Frame { receiver }) if has_session(receiver) => {
+                self.handle_sealed(from, receiver, data, overlay, now.instant)
+            }
+            Some(Message::Frame { .. }) if self.is_version_2(from) => Err(DropReason::NoSession),
+            Some(Message::Frame { .. }) | None => {
+                self.handle_version_1(from, data, overlay, now, rng)
+            }
+            Some(handshake) => {
+                self.handle_handshake(from, handshake, overlay, now, rng)?;
+                Ok(Inbound::Nothing)
+            }
+        }
+    }
+
+    /// Opens a frame of version 2. The peer is who its key says, whatever the hub may do.
+    fn handle_sealed<'b>(
+        &mut self,
+        from: Vip,
+        receiver: u32,
+        data: &'b mut [u8],
+        overlay: Overlay,
+        now: Instant,
+    ) -> Result<Inbound<'b>, DropReason> {
+        let Some(peer) = self.peers.get_mut(&from) else { return Err(DropReason::NoSession) };
+        let was_confirmed = peer.v2.is_confirmed();
+        let Opened { kind, content, confirms } = peer.v2.handle_frame(receiver, data, now)?;
+        if let (true, Some(key)) = (confirms, peer.v2.key().copied()) {
+            self.on_confirmed(from, key, was_confirmed, now)?;
+        }
+        let gate = Gate { config: self.config, overlay, from, now };
+        let Some(peer) = self.peers.get(&from) else { return Err(DropReason::NoSession) };
+        match kind {
+            Kind::Keepalive => Ok(Inbound::Nothing),
+            Kind::Message => {
+                Ok(Inbound::Message { from, version: Some(Version::Two), data: content })
+            }
+            Kind::Packet => {
+                gate.admit(peer, content)?;
+                Ok(Inbound::Packet(content))
+            }
+            Kind::Packets => {
+                let packets = Packets::parse(content).ok_or(DropReason::InnerPacket)?;
+                packets.clone().try_for_each(|packet| gate.admit(peer, packet))?;
+                Ok(Inbound::Packets(packets))
+            }
+            Kind::Control => {
+                self.handle_control(from, content, now)?;
+                Ok(Inbound::Nothing)
+            }
+        }
+    }
+
+    /// Takes what is not of version 2, as far as that is allowed from this peer.
+    fn handle_version_1<'b>(
+        &mut self,
+        from: Vip,
+        data: &'b mut [u8],
+        overlay: Overlay,
+        now: Now,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Inbound<'b>, DropReason> {
+        if let Some(reason) = v1::refusal(data) {
+            let refusal = Refusal::of_words(reason);
+            self.handle_refusal(from, refusal, now.instant);
+            return Ok(Inbound::Nothing);
+        }
+        if !self.allows_version_1(from) {
+            return self.decline_version_1(from, data, now.instant);
+        }
+        let gate = Gate { config: self.config, overlay, from, now: now.instant };
+        let Some(peer) = self.peers.get_mut(&from) else { return Err(DropReason::TooManyPeers) };
+        if data == refusal::NOT_SUPPORTED && peer.is_opening() {
             self.handle_refusal(from, Refusal::LegacyOnly, now.instant);
             return Ok(Inbound::Nothing);
         }
-        let received = peer.tunnel.handle_data(data, now, rng);
-        let opened = peer.tunnel.is_open() && !was_open;
+        let was_open = peer.v1.is_open();
+        let received = peer.v1.handle_data(data, now, rng);
+        let opened = peer.v1.is_open() && !was_open;
         if opened {
             peer.refusal = None;
+            if peer.v2.opening_since().is_some() {
+                let usable_at = now.instant + VERSION_2_MAY_ANSWER_FOR;
+                peer.v1_usable_at = Some(usable_at);
+                peer.v2.pause_opening(usable_at + VERSION_2_MAY_ANSWER_FOR);
+            }
         }
         let outcome = match received {
-            Ok(Received::Message(message)) => {
-                deliver(peer, message, from, overlay, config, now.instant)
-            }
+            Ok(Received::Message(message)) => gate.admit_version_1(peer, message),
             Ok(Received::Plain(data)) => {
-                if config.carries_ip && looks_sealed(data) {
-                    peer.tunnel.count_unopened(now, rng);
+                if gate.config.carries_ip && looks_sealed(data) {
+                    peer.v1.count_unopened(now, rng);
                 }
-                Ok(Inbound::Message { from, sealed: false, data })
+                Ok(Inbound::Message { from, version: None, data })
             }
-            Ok(Received::Refused(reason)) => {
-                self.handle_refusal(from, Refusal::of_words(reason), now.instant);
+            Ok(Received::Refused(_) | Received::Empty | Received::Handshake) => {
                 Ok(Inbound::Nothing)
             }
-            Ok(Received::Empty | Received::Handshake) => Ok(Inbound::Nothing),
             Err(error) => {
                 if error == ReceiveError::Legacy {
                     self.handle_refusal(from, Refusal::LegacyOnly, now.instant);
@@ -125,22 +230,52 @@ impl Engine {
                 Err(DropReason::from(error))
             }
         };
-        if opened {
-            self.events.push_back(Event::TunnelOpen(from));
+        if opened && self.peers.get(&from).is_some_and(|peer| peer.v1_usable_at.is_none()) {
+            self.tell_open(from);
         }
-        self.follow_tunnel(from);
-        self.schedule(from, now, rng);
         outcome
     }
 
-    fn handle_refusal(&mut self, from: Vip, refusal: Refusal, now: Instant) {
+    /// Neither answers nor believes version 1, and says so where a person can do something about it.
+    fn decline_version_1<'b>(
+        &mut self,
+        from: Vip,
+        data: &'b mut [u8],
+        now: Instant,
+    ) -> Result<Inbound<'b>, DropReason> {
+        let is_version_2 = self.is_version_2(from);
+        if v1::is_hello(data) {
+            let is_opening = self.peers.get(&from).is_some_and(|peer| peer.is_opening());
+            if is_opening {
+                let why = if is_version_2 { Refusal::Downgrade } else { Refusal::Version1Only };
+                self.handle_refusal(from, why, now);
+            } else if !is_version_2 {
+                self.refuse(from, VERSION_1_OFF, now);
+            }
+            return Err(DropReason::Version1);
+        }
+        if is_version_2 {
+            return Err(DropReason::PlainInTunnel);
+        }
+        // A peer that knows only version 1 takes our opening for one, and seals.
+        if looks_sealed(data) {
+            return Err(DropReason::Version1);
+        }
+        Ok(Inbound::Message { from, version: None, data })
+    }
+
+    pub(super) fn handle_refusal(&mut self, from: Vip, refusal: Refusal, now: Instant) {
+        self.say_refusal(from, refusal.clone());
+        self.give_back(from, &MessageFailure::Refused(refusal), now);
+    }
+
+    /// Says once what a peer refuses, however often it comes.
+    pub(super) fn say_refusal(&mut self, from: Vip, refusal: Refusal) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
-        // Said once, however often it comes.
         if peer.refusal.as_ref() != Some(&refusal) {
             peer.refusal = Some(refusal.clone());
-            self.events.push_back(Event::Refused(from, refusal.clone()));
+            self.events.push_back(Event::Refused(from, refusal));
         }
-        self.give_back(from, &MessageFailure::Refused(refusal), now);
     }
 
     /// The hub answers PINGs in their order, behind whatever it had to say before.
@@ -150,6 +285,7 @@ impl Engine {
         match ping {
             HubPing::Heartbeat => {}
             HubPing::Delivery(ticket, _) => self.events.push_back(Event::MessageSent(ticket)),
+            HubPing::EchoLeg(ticket) => self.echo_leg(ticket, now.duration_since(sent_at)),
             HubPing::Echo(header, content) => {
                 let Some(overlay) = self.overlay else { return };
                 let (hub, vip) = (overlay.network.hub(), overlay.vip);
@@ -174,6 +310,7 @@ impl Engine {
                         *ping = HubPing::Heartbeat;
                     }
                 }
+                self.fail_echoes(dst);
                 self.give_back(dst, &MessageFailure::Offline, now);
             }
             report => {
@@ -185,24 +322,48 @@ impl Engine {
     }
 }
 
-/// An opened message is an IP packet if it is one from this peer to us, and else a raw message.
-fn deliver<'b>(
-    peer: &Peer,
-    message: &'b [u8],
-    from: Vip,
+/// What lets IP in.
+struct Gate {
+    config: EngineConfig,
     overlay: Overlay,
-    config: super::EngineConfig,
+    from: Vip,
     now: Instant,
-) -> Result<Inbound<'b>, DropReason> {
-    let is_ours = |packet: &Ipv4Packet<'_>| packet.src() == from && packet.dst() == overlay.vip;
-    if !config.carries_ip || !Ipv4Packet::parse(message).as_ref().is_ok_and(is_ours) {
-        return Ok(Inbound::Message { from, sealed: true, data: message });
+}
+
+impl Gate {
+    /// Lets a packet in that is one from this peer to us, and wanted.
+    fn admit(&self, peer: &Peer, bytes: &[u8]) -> Result<(), DropReason> {
+        if !self.config.carries_ip || !self.is_ours(bytes) {
+            return Err(DropReason::InnerPacket);
+        }
+        let addressed = |at: Instant| self.now.duration_since(at) < SHIELDS_DOWN;
+        if self.config.shields_up && !peer.addressed_at.is_some_and(addressed) {
+            return Err(DropReason::ShieldsUp);
+        }
+        Ok(())
     }
-    let addressed = |at: Instant| now.duration_since(at) < SHIELDS_DOWN;
-    if config.shields_up && !peer.addressed_at.is_some_and(addressed) {
-        return Err(DropReason::ShieldsUp);
+
+    /// In version 1 a message is a packet if it is one from this peer to us, and else a raw message.
+    fn admit_version_1<'b>(
+        &self,
+        peer: &Peer,
+        message: &'b [u8],
+    ) -> Result<Inbound<'b>, DropReason> {
+        if !self.config.carries_ip || !self.is_ours(message) {
+            let (from, version) = (self.from, Some(Version::One));
+            return Ok(Inbound::Message { from, version, data: message });
+        }
+        if self.config.version1 != Version1::All {
+            return Err(DropReason::Version1);
+        }
+        self.admit(peer, message)?;
+        Ok(Inbound::Packet(message))
     }
-    Ok(Inbound::Packet(message))
+
+    fn is_ours(&self, bytes: &[u8]) -> bool {
+        Ipv4Packet::parse(bytes)
+            .is_ok_and(|packet| packet.src() == self.from && packet.dst() == self.overlay.vip)
+    }
 }
 
 /// Whether plain DATA is probably a frame of a tunnel that we have forgotten, as after a restart:

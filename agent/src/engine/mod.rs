@@ -11,6 +11,8 @@
 
 mod batch;
 mod drops;
+mod echo;
+mod handshakes;
 mod icmp;
 mod inbound;
 mod outbound;
@@ -19,6 +21,8 @@ mod policy;
 mod refusal;
 mod report;
 mod requests;
+mod trust;
+mod tunnels;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -26,33 +30,36 @@ use std::time::{Duration, Instant};
 use dosp_proto::Now;
 use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, FrameType};
+use dosp_proto::identity::Fingerprint;
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::message::Hsk;
+use dosp_proto::tunnel::v1;
+use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::{Network, Vip};
 use etherparse::IcmpEchoHeader;
 use rand::CryptoRng;
 
 pub use self::batch::Batch;
 pub use self::drops::{DropReason, Drops};
+pub use self::echo::Echo;
 pub use self::inbound::Inbound;
 pub use self::outbound::SendError;
+pub use self::peer::Version;
 pub use self::policy::{C2c, Version1};
 pub use self::refusal::Refusal;
-pub use self::report::{PeerReport, TunnelState};
+pub use self::report::{PeerReport, Proven, TunnelReport, TunnelState};
 pub use self::requests::{ANSWER_TIMEOUT, CALL_TIMEOUT, HubAnswer, HubRequest, RequestError};
+pub use self::trust::{ResolveError, Trust, TrustError};
 
+use self::echo::EchoUnderWay;
 use self::peer::{Item, Peer};
 use self::requests::Asked;
+use crate::known_peers::KnownPeers;
 
 /// More peers than a hub's default network has, and a bound on what a lying hub can make us keep.
 const MAX_PEERS: usize = 4096;
 /// An opening without an answer for so long gives back what waits for it.
 const NO_ANSWER_AFTER: Duration = Duration::from_secs(5);
-/// What is staged later, while the answer is still missing, is given back so often.
-const NO_ANSWER_AGAIN: Duration = Duration::from_secs(1);
-/// A hub's or a peer's "no" counts only while no frame of the peer verified for so long: it comes
-/// without any proof.
-const VERIFIED_RECENTLY: Duration = Duration::from_secs(25);
 /// ICMP errors to the local host, per second.
 const UNREACHABLES_PER_SECOND: u32 = 10;
 /// Echo requests to the hub that may be under way.
@@ -80,6 +87,10 @@ pub struct EngineConfig {
     pub carries_ip: bool,
     /// Deliver IP only from peers to which this host has lately sent some.
     pub shields_up: bool,
+    /// The tunnels that are opened and answered.
+    pub c2c: C2c,
+    /// What version 1 is used for.
+    pub version1: Version1,
 }
 
 /// What the rest of the agent may want to know.
@@ -90,7 +101,22 @@ pub enum Event {
     /// A raw message did not get through.
     MessageFailed(Ticket, MessageFailure),
     /// The tunnel with a peer is open.
-    TunnelOpen(Vip),
+    TunnelOpen(TunnelReport),
+    /// Somebody who asked for it can know the tunnel with a peer.
+    TunnelReady(Ticket, TunnelReport),
+    /// A peer sent back what it was sent.
+    Echoed(Ticket, Echo),
+    /// A key proved itself at another vIP.
+    KeyMoved {
+        /// The key.
+        fingerprint: Fingerprint,
+        /// Where it was.
+        from: Vip,
+        /// Where it is.
+        to: Vip,
+        /// Whether it was there just before: then two hosts have it.
+        is_copied: bool,
+    },
     /// A peer refuses a tunnel. Nobody vouches for that.
     Refused(Vip, Refusal),
     /// A hub's ERR that concerns no frame of ours, as text.
@@ -111,6 +137,9 @@ pub enum MessageFailure {
     /// The peer refuses the handshake.
     #[error("it takes no tunnel: {0}")]
     Refused(Refusal),
+    /// The peer speaks only version 1, which knows no echo.
+    #[error("its tunnel is of version 1, which has no echo")]
+    NoEcho,
     /// The connection to the hub ended first.
     #[error("the connection to the hub was lost")]
     LinkLost,
@@ -124,6 +153,8 @@ enum HubPing {
     Echo(IcmpEchoHeader, Vec<u8>),
     /// Answered after whatever the hub had to say of this message.
     Delivery(Ticket, Vip),
+    /// Goes with an echo to a peer, and measures the part of the way up to the hub.
+    EchoLeg(Ticket),
 }
 
 /// One agent's peers, tunnels and queues.
@@ -137,8 +168,13 @@ pub struct Engine {
     peers: BTreeMap<Vip, Peer>,
     /// Peers with an open tunnel and something to send, each once; see [`Peer::in_round`].
     round: VecDeque<Vip>,
-    /// Peers with an opening that has no answer yet: the only ones that timers are for.
-    opening: BTreeSet<Vip>,
+    /// When to look at which peer; see [`Peer::timer_at`].
+    timers: BTreeSet<(Instant, Vip)>,
+    /// What all tunnels of version 2 share.
+    endpoint: Endpoint,
+    known: KnownPeers,
+    /// Echoes under way.
+    echoes: BTreeMap<Ticket, EchoUnderWay>,
     /// Encoded frames that go out before everything else.
     control: Vec<u8>,
     hub_pings: VecDeque<(Instant, HubPing)>,
@@ -154,17 +190,20 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine without a link.
+    /// An engine without a link, for the node that `endpoint` is, which knows `known`.
     #[must_use]
-    pub fn new(config: EngineConfig) -> Self {
+    pub fn new(config: EngineConfig, endpoint: Endpoint, known: KnownPeers) -> Self {
         Self {
             config,
+            endpoint,
+            known,
+            timers: BTreeSet::new(),
+            echoes: BTreeMap::new(),
             overlay: None,
             hub: Hsk::OURS,
             linked: false,
             peers: BTreeMap::new(),
             round: VecDeque::new(),
-            opening: BTreeSet::new(),
             control: Vec::new(),
             hub_pings: VecDeque::new(),
             hub_rtt: None,
@@ -179,40 +218,52 @@ impl Engine {
 
     /// The hub that greeted with `hub` let us in as `overlay.vip`.
     pub fn link_up(&mut self, overlay: Overlay, hub: Hsk, now: Now, rng: &mut impl CryptoRng) {
-        if self.overlay.is_some_and(|before| before.vip != overlay.vip) {
+        let readdressed = self.overlay.is_some_and(|before| before.vip != overlay.vip);
+        if readdressed {
             self.drop_staged_packets();
         }
         (self.overlay, self.hub) = (Some(overlay), hub);
         self.linked = true;
-        let waiting: Vec<Vip> =
-            self.peers.iter().filter(|(_, peer)| !peer.is_idle()).map(|(vip, _)| *vip).collect();
+        let mut waiting = Vec::new();
+        for (vip, peer) in &mut self.peers {
+            // A session belongs to its two vIPs; who had one is to learn the new one.
+            let had_session = readdressed && peer.v2.is_open();
+            if readdressed {
+                peer.v2.discard();
+            }
+            if had_session || peer.v2.needs_opening() || !peer.is_idle() {
+                waiting.push(*vip);
+            }
+        }
         for vip in waiting {
             self.open_tunnel(vip, now, rng);
+            self.schedule(vip, now, rng);
         }
     }
 
-    /// The connection to the hub is gone. Tunnels go with it: after a reconnect a vIP may be
-    /// somebody else's. Packets stay staged.
+    /// The connection to the hub is gone. Tunnels of version 1 go with it: after a reconnect a vIP
+    /// may be somebody else's. Those of version 2 know who the peer is, and stay. Packets stay
+    /// staged.
     pub fn link_down(&mut self) {
         self.linked = false;
         self.control.clear();
         self.round.clear();
-        self.opening.clear();
         self.lose_requests();
-        let mut failed = Vec::new();
+        let mut failed: Vec<Ticket> = std::mem::take(&mut self.echoes).into_keys().collect();
         for (_, ping) in std::mem::take(&mut self.hub_pings) {
             if let HubPing::Delivery(ticket, _) = ping {
                 failed.push(ticket);
             }
         }
         for peer in self.peers.values_mut() {
-            peer.tunnel.discard();
+            peer.end_version_1();
+            peer.v2.give_up_opening();
             (peer.in_round, peer.no_answer_at) = (false, None);
             let mut kept = VecDeque::new();
             while let Some(item) = peer.pop() {
                 match item {
-                    Item::Message(ticket, _) => failed.push(ticket),
-                    Item::Packet(_) => kept.push_front(item),
+                    Item::Packet(..) => kept.push_front(item),
+                    other => failed.extend(other.ticket()),
                 }
             }
             kept.into_iter().for_each(|item| peer.unpop(item));
@@ -247,84 +298,24 @@ impl Engine {
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let of_peer =
-            |peer: &Peer| peer.tunnel.poll_timeout().into_iter().chain(peer.no_answer_at).min();
-        let peers = self.opening.iter().filter_map(|vip| self.peers.get(vip).and_then(of_peer));
-        peers.chain(self.answer_timeout()).min()
+        let peers = self.timers.first().map(|(at, _)| *at);
+        peers.into_iter().chain(self.answer_timeout()).min()
     }
 
-    /// Repeats openings, and gives up what waited for an answer too long.
+    /// Repeats openings, renews sessions, and gives up what waited for an answer too long.
     pub fn handle_timeout(&mut self, now: Now, rng: &mut impl CryptoRng) {
         if self.poll_timeout().is_none_or(|at| at > now.instant) {
             return;
         }
         self.give_up_requests(now.instant);
-        for vip in self.opening.clone() {
-            let Some(peer) = self.peers.get_mut(&vip) else {
-                self.opening.remove(&vip);
-                continue;
-            };
-            peer.tunnel.handle_timeout(now.instant, rng);
-            if peer.no_answer_at.is_some_and(|at| at <= now.instant) {
-                peer.no_answer_at = Some(now.instant + NO_ANSWER_AGAIN);
-                let refusal = peer.refusal.clone();
-                let why = refusal.map_or(MessageFailure::NoAnswer, MessageFailure::Refused);
-                self.give_back(vip, &why, now.instant);
-            }
-            self.follow_tunnel(vip);
-        }
+        self.peers_timeout(now, rng);
     }
 
-    /// Answers whatever waits for `vip` with "unreachable".
-    fn give_back(&mut self, vip: Vip, why: &MessageFailure, now: Instant) {
-        let (Some(peer), Some(overlay)) = (self.peers.get_mut(&vip), self.overlay) else { return };
-        let recent = |at: Instant| now.duration_since(at) < VERIFIED_RECENTLY;
-        if peer.tunnel.is_open() || peer.tunnel.verified_at().is_some_and(recent) {
-            return;
-        }
-        while let Some(item) = peer.pop() {
-            match item {
-                Item::Message(ticket, _) => {
-                    self.events.push_back(Event::MessageFailed(ticket, why.clone()));
-                }
-                Item::Packet(buffer) => {
-                    self.drops.add(DropReason::Unreachable);
-                    let why = icmp::Unreachable::Host;
-                    answer_unreachable(
-                        &mut self.to_tun,
-                        &mut self.unreachables,
-                        buffer.content(),
-                        (overlay, why),
-                        now,
-                    );
-                }
-            }
-        }
-    }
-
-    fn open_tunnel(&mut self, vip: Vip, now: Now, rng: &mut impl CryptoRng) {
-        let Some(peer) = self.peers.get_mut(&vip).filter(|_| self.linked) else { return };
-        if peer.tunnel.opening_since().is_none() {
-            peer.tunnel.open(now, rng);
-        }
-        // The tunnel may have opened anew by itself, when nothing waited.
-        peer.no_answer_at.get_or_insert(now.instant + NO_ANSWER_AFTER);
-        self.follow_tunnel(vip);
-    }
-
-    /// Does what a tunnel wants after it was touched: its own DATA become frames, and timers run
-    /// while it has an opening.
-    fn follow_tunnel(&mut self, vip: Vip) {
-        let (Some(peer), Some(overlay)) = (self.peers.get_mut(&vip), self.overlay) else { return };
-        while let Some(data) = peer.tunnel.poll_data() {
-            if self.linked && self.control.len() < MAX_CONTROL_LEN {
-                frame::encode_s2c(&mut self.control, vip, overlay.vip, &data);
-            }
-        }
-        if peer.tunnel.opening_since().is_some() {
-            self.opening.insert(vip);
-        } else if self.opening.remove(&vip) {
-            peer.no_answer_at = None;
+    /// Tells the peer at `to`, which cannot verify it, why it gets no tunnel.
+    fn refuse(&mut self, to: Vip, reason: &str, now: Instant) {
+        let (Some(peer), Some(overlay)) = (self.peers.get_mut(&to), self.overlay) else { return };
+        if self.linked && self.control.len() < MAX_CONTROL_LEN && peer.refusals.take(now) {
+            frame::encode_s2c(&mut self.control, to, overlay.vip, &v1::encode_refusal(reason));
         }
     }
 
@@ -335,11 +326,13 @@ impl Engine {
         }
     }
 
-    /// The peer at `vip`, made where there is none; the longest unseen idle one gives way.
+    /// The peer at `vip`, made where there is none; the longest unseen idle one gives way, if there
+    /// is one without a session of version 2: strangers do not push out who proved a key.
     fn peer_entry(&mut self, vip: Vip, now: Instant) -> Option<&mut Peer> {
         if !self.peers.contains_key(&vip) && self.peers.len() >= MAX_PEERS {
             let idle = self.peers.iter().filter(|(_, peer)| peer.is_idle());
-            let oldest = idle.min_by_key(|(_, peer)| peer.seen_at).map(|(vip, _)| *vip);
+            let oldest = idle.min_by_key(|(_, peer)| (peer.v2.is_confirmed(), peer.seen_at));
+            let oldest = oldest.map(|(vip, _)| *vip);
             self.peers.remove(&oldest?);
         }
         let peer = self.peers.entry(vip).or_insert_with(|| Peer::new(now));
@@ -350,7 +343,7 @@ impl Engine {
     fn drop_staged_packets(&mut self) {
         for peer in self.peers.values_mut() {
             while let Some(item) = peer.pop() {
-                if let Item::Message(ticket, _) = item {
+                if let Some(ticket) = item.ticket() {
                     let failure = MessageFailure::LinkLost;
                     self.events.push_back(Event::MessageFailed(ticket, failure));
                 } else {

@@ -3,15 +3,17 @@
 use dosp_proto::Now;
 use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, FrameType};
-use dosp_proto::packet::Ipv4Packet;
+use dosp_proto::packet::{FlowId, Ipv4Packet};
+use dosp_proto::tunnel::v2::Kind;
 use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 use std::time::Instant;
 
 use super::peer::{Item, Pushed};
+use super::policy::Version1;
 use super::{
-    Batch, DropReason, Engine, HubPing, MAX_CONTROL_LEN, MAX_HUB_PINGS, Overlay, Ticket,
-    answer_unreachable, icmp,
+    Batch, DropReason, Engine, Event, HubPing, MAX_CONTROL_LEN, MAX_HUB_PINGS, MessageFailure,
+    Overlay, Refusal, Ticket, Version, answer_unreachable, icmp,
 };
 
 /// One peer sends so much before it is the next one's turn, in bytes.
@@ -48,8 +50,8 @@ impl Engine {
 
     /// Takes an IP packet from the local host.
     pub fn handle_packet(&mut self, buffer: PacketBuf, now: Now, rng: &mut impl CryptoRng) {
-        let dst = match self.admit_packet(buffer.content(), now.instant) {
-            Ok(Some(dst)) => dst,
+        let (dst, flow) = match self.admit_packet(buffer.content(), now.instant) {
+            Ok(Some(admitted)) => admitted,
             Ok(None) => return self.recycle(buffer),
             Err(reason) => {
                 self.drops.add(reason);
@@ -60,18 +62,25 @@ impl Engine {
             self.drops.add(DropReason::TooManyPeers);
             return self.recycle(buffer);
         };
-        peer.addressed_at = Some(now.instant);
-        let pushed = peer.push_packet(buffer);
+        let is_first = peer.addressed_at.replace(now.instant).is_none();
+        let pushed = peer.push_packet(flow, buffer);
+        if is_first {
+            self.known.address(dst);
+        }
         self.schedule(dst, now, rng);
         match pushed {
             Pushed::Queued => {}
-            Pushed::Displaced => self.drops.add(DropReason::StagedTooMany),
-            Pushed::Full => self.drops.add(DropReason::QueueFull),
+            Pushed::Displaced => self.count_peer_drop(dst, DropReason::StagedTooMany),
+            Pushed::Full => self.count_peer_drop(dst, DropReason::QueueFull),
         }
     }
 
-    /// The peer that a packet goes to; `None` where the hub was asked instead.
-    fn admit_packet(&mut self, bytes: &[u8], now: Instant) -> Result<Option<Vip>, DropReason> {
+    /// The peer that a packet goes to, and its flow; `None` where the hub was asked instead.
+    fn admit_packet(
+        &mut self,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<Option<(Vip, FlowId)>, DropReason> {
         let packet = Ipv4Packet::parse(bytes)?;
         let overlay = self.overlay.ok_or(DropReason::NoRoute)?;
         let dst = packet.dst();
@@ -90,7 +99,7 @@ impl Engine {
         if !overlay.network.is_assignable(dst) || dst == overlay.vip {
             return Err(DropReason::NoRoute);
         }
-        Ok(Some(dst))
+        Ok(Some((dst, packet.flow())))
     }
 
     /// The hub answers PING, and nothing else that IP knows.
@@ -125,11 +134,40 @@ impl Engine {
         now: Now,
         rng: &mut impl CryptoRng,
     ) -> Result<(), SendError> {
+        let item = Item::Message(ticket, PacketBuf::from(message));
+        self.push_item(to, item, now, rng)
+    }
+
+    /// Asks for the tunnel with a peer, to be opened where there is none; what it is, or why there is
+    /// none, comes as an event with `ticket`.
+    ///
+    /// # Errors
+    /// Why it was not taken; no event follows then.
+    pub fn want_tunnel(
+        &mut self,
+        ticket: Ticket,
+        to: Vip,
+        now: Now,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), SendError> {
+        self.push_item(to, Item::Tunnel(ticket), now, rng)
+    }
+
+    /// Takes what the user here wants to reach a peer.
+    pub(super) fn push_item(
+        &mut self,
+        to: Vip,
+        item: Item,
+        now: Now,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), SendError> {
         self.peer_overlay(to)?;
         let peer = self.peer_entry(to, now.instant).ok_or(SendError::Busy(to))?;
-        if !peer.push_message(ticket, message) {
+        if !peer.push_message(item) {
             return Err(SendError::Busy(to));
         }
+        peer.addressed_at = Some(now.instant);
+        self.known.address(to);
         self.schedule(to, now, rng);
         Ok(())
     }
@@ -188,7 +226,7 @@ impl Engine {
         if peer.is_idle() || !self.linked {
             return;
         }
-        if !peer.tunnel.is_open() {
+        if peer.version().is_none() {
             self.open_tunnel(vip, now, rng);
         } else if !peer.in_round {
             peer.in_round = true;
@@ -223,45 +261,75 @@ impl Engine {
             }
             let (Some(vip), Some(overlay)) = (self.round.pop_front(), self.overlay) else { return };
             let turn_end = (out.len() + QUANTUM_LEN).min(max_len);
-            self.seal_turn(vip, overlay, out, turn_end, now.instant);
+            self.seal_turn((vip, overlay.vip), out, turn_end, now.instant);
             if let Some(peer) = self.peers.get_mut(&vip) {
                 peer.in_round = false;
             }
+            self.follow_tunnel(vip, now, rng);
             self.schedule(vip, now, rng);
         }
     }
 
     /// Seals what waits for one peer until `out` holds `turn_end` bytes.
-    fn seal_turn(
-        &mut self,
-        vip: Vip,
-        overlay: Overlay,
-        out: &mut Batch,
-        turn_end: usize,
-        now: Instant,
-    ) {
+    fn seal_turn(&mut self, ends: (Vip, Vip), out: &mut Batch, turn_end: usize, now: Instant) {
+        let (vip, _) = ends;
         while out.len() < turn_end {
             let Some(peer) = self.peers.get_mut(&vip) else { return };
-            let Some(item) = peer.pop() else { return };
-            match item {
-                Item::Packet(mut buffer) => {
-                    if !peer.seal(&mut buffer, (vip, overlay.vip)) {
-                        // The tunnel has ended; what waits goes into the next one.
-                        return peer.unpop(Item::Packet(buffer));
-                    }
-                    out.push(buffer);
+            let Some(mut item) = peer.pop() else { return };
+            if let Some(why) = refused_in(peer.version(), &item, self.config.version1) {
+                self.fail(vip, item, &why, DropReason::Version1, now);
+                if let MessageFailure::Refused(refusal) = why {
+                    self.say_refusal(vip, refusal);
                 }
-                Item::Message(ticket, mut buffer) => {
-                    if !peer.seal(&mut buffer, (vip, overlay.vip)) {
-                        return peer.unpop(Item::Message(ticket, buffer));
-                    }
-                    frame::encode(&mut self.control, FrameType::PING, &[]);
-                    self.hub_pings.push_back((now, HubPing::Delivery(ticket, vip)));
-                    out.push(buffer);
-                    out.push(PacketBuf::from(&*self.control));
-                    self.control.clear();
-                }
+                continue;
             }
+            let sealed = match &mut item {
+                Item::Packet(flow, buffer) => {
+                    peer.seal(Kind::Packet, Some(*flow), buffer, ends, now)
+                }
+                Item::Message(_, buffer) => peer.seal(Kind::Message, None, buffer, ends, now),
+                Item::Echo(_, buffer) | Item::EchoReply(buffer) => {
+                    peer.seal(Kind::Control, None, buffer, ends, now)
+                }
+                Item::Tunnel(_) => peer.version().is_some(),
+            };
+            if !sealed {
+                // The tunnel has ended; what waits goes into the next one.
+                return peer.unpop(item);
+            }
+            self.transmit(vip, item, out, now);
         }
+    }
+
+    /// Puts what was sealed on its way, with a PING to the hub behind it where its fate is awaited.
+    fn transmit(&mut self, vip: Vip, item: Item, out: &mut Batch, now: Instant) {
+        let (mut buffer, ping) = match item {
+            Item::Packet(_, buffer) | Item::EchoReply(buffer) => return out.push(buffer),
+            Item::Tunnel(ticket) => {
+                let report = self.tunnel_report(vip);
+                return self.events.extend(report.map(|report| Event::TunnelReady(ticket, report)));
+            }
+            Item::Message(ticket, buffer) => (buffer, HubPing::Delivery(ticket, vip)),
+            Item::Echo(ticket, buffer) => {
+                self.echo_sent(ticket, vip, now);
+                (buffer, HubPing::EchoLeg(ticket))
+            }
+        };
+        self.hub_pings.push_back((now, ping));
+        let mut frame = Vec::new();
+        frame::encode(&mut frame, FrameType::PING, &[]);
+        buffer.append(&frame);
+        out.push(buffer);
+    }
+}
+
+/// Why `item` must not go into a tunnel of this version.
+fn refused_in(version: Option<Version>, item: &Item, version1: Version1) -> Option<MessageFailure> {
+    match (version?, item) {
+        (Version::Two, _) => None,
+        (Version::One, Item::Packet(..)) if version1 == Version1::All => None,
+        (Version::One, Item::Packet(..)) => Some(MessageFailure::Refused(Refusal::Version1Only)),
+        (Version::One, Item::Echo(..) | Item::EchoReply(_)) => Some(MessageFailure::NoEcho),
+        (Version::One, Item::Message(..) | Item::Tunnel(_)) => None,
     }
 }

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use dosp_proto::identity::{Fingerprint, PublicKey};
 use dosp_proto::vip::Vip;
 
-use super::{Drops, Engine, Overlay, Refusal};
+use super::peer::Peer;
+use super::{Drops, Engine, Overlay, Refusal, Version};
+use crate::known_peers::KnownPeers;
 
 /// How far the tunnel with a peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,28 @@ pub enum TunnelState {
     Open,
 }
 
+/// Who a peer has proved to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// Its key, for people.
+    pub fingerprint: Fingerprint,
+    /// The name that this host knows it by.
+    pub name: Option<String>,
+    /// The name that it claims, where nobody here calls it otherwise.
+    pub claimed_name: Option<String>,
+}
+
+/// The tunnel with a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelReport {
+    /// The peer's vIP.
+    pub vip: Vip,
+    /// The tunnel's version.
+    pub version: Version,
+    /// Who the peer is; `None` in version 1, which does not know.
+    pub proven: Option<Proven>,
+}
+
 /// One peer, as status shows it.
 #[derive(Debug, Clone)]
 pub struct PeerReport {
@@ -24,6 +49,12 @@ pub struct PeerReport {
     pub vip: Vip,
     /// How far its tunnel is.
     pub tunnel: TunnelState,
+    /// The version of its tunnel.
+    pub version: Option<Version>,
+    /// Who it has proved to be, now or before.
+    pub proven: Option<Proven>,
+    /// Age of the session that is sent in.
+    pub session_age: Option<Duration>,
     /// Time since a frame of it last verified.
     pub verified_ago: Option<Duration>,
     /// Frames from it.
@@ -36,6 +67,8 @@ pub struct PeerReport {
     pub tx_bytes: u64,
     /// Bytes that wait to be sealed.
     pub queued_len: usize,
+    /// What was dropped of it and for it, by reason.
+    pub drops: Drops,
     /// Its last refusal, until a tunnel is open.
     pub refusal: Option<Refusal>,
 }
@@ -45,6 +78,24 @@ impl Engine {
     #[must_use]
     pub fn overlay(&self) -> Option<Overlay> {
         self.overlay
+    }
+
+    /// This agent's key.
+    #[must_use]
+    pub fn public_key(&self) -> &PublicKey {
+        self.endpoint.public_key()
+    }
+
+    /// The name that this agent claims.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.endpoint.name()
+    }
+
+    /// Whose keys are known.
+    #[must_use]
+    pub fn known_peers(&self) -> &KnownPeers {
+        &self.known
     }
 
     /// Round trip of the last PING to the hub.
@@ -61,20 +112,44 @@ impl Engine {
 
     /// All peers, by vIP.
     pub fn peers(&self, now: Instant) -> impl Iterator<Item = PeerReport> + '_ {
+        let ago = move |at: Instant| now.duration_since(at);
         self.peers.iter().map(move |(vip, peer)| PeerReport {
             vip: *vip,
-            tunnel: match (peer.tunnel.is_open(), peer.tunnel.opening_since()) {
-                (true, _) => TunnelState::Open,
-                (false, Some(_)) => TunnelState::Opening,
-                (false, None) => TunnelState::None,
+            tunnel: match (peer.version(), peer.is_opening()) {
+                (Some(_), _) => TunnelState::Open,
+                (None, true) => TunnelState::Opening,
+                (None, false) => TunnelState::None,
             },
-            verified_ago: peer.tunnel.verified_at().map(|at| now.duration_since(at)),
+            version: peer.version(),
+            proven: self.proven(*vip, peer),
+            session_age: peer.v2.session_since().map(ago),
+            verified_ago: peer.verified_at().map(ago),
             rx_frames: peer.traffic.rx_frames,
             rx_bytes: peer.traffic.rx_bytes,
             tx_frames: peer.traffic.tx_frames,
             tx_bytes: peer.traffic.tx_bytes,
             queued_len: peer.queued_len(),
+            drops: peer.drops.clone(),
             refusal: peer.refusal.clone(),
         })
+    }
+
+    pub(super) fn tunnel_report(&self, vip: Vip) -> Option<TunnelReport> {
+        let peer = self.peers.get(&vip)?;
+        let version = peer.version()?;
+        let proven = self.proven(vip, peer).filter(|_| version == Version::Two);
+        Some(TunnelReport { vip, version, proven })
+    }
+
+    fn proven(&self, vip: Vip, peer: &Peer) -> Option<Proven> {
+        let known = self.known.key_of(vip);
+        let key = peer.v2.key().or(known.map(|known| &known.key))?;
+        let name = known.filter(|known| known.key == *key).and_then(|known| known.name.clone());
+        let claim = peer.v2.introduction().and_then(|introduction| introduction.name.clone());
+        // A name that belongs to another key is not even shown as a claim.
+        let is_free =
+            |claim: &String| self.known.by_name(claim).is_none_or(|owner| owner.key == *key);
+        let claimed_name = claim.filter(is_free);
+        Some(Proven { fingerprint: key.fingerprint(), name, claimed_name })
     }
 }

@@ -11,9 +11,13 @@ mod published;
 mod random;
 mod reach;
 mod requests;
+mod trust;
+mod tunnels;
 
+use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::packet::Ipv4Packet;
+use dosp_proto::tunnel::v2::Kind;
 use dosp_proto::vip::{Network, Vip};
 use etherparse::PacketBuilder;
 
@@ -69,6 +73,15 @@ fn with_options(mut packet: Vec<u8>) -> Vec<u8> {
     let len = u16::try_from(packet.len()).unwrap();
     packet[2..4].copy_from_slice(&len.to_be_bytes());
     with_header_checksum(packet)
+}
+
+/// A frame of node `i` for node `j` of any content, as somebody who means harm would send it.
+fn seal(net: &mut net::Net, i: usize, j: usize, kind: Kind, content: &[u8]) -> Vec<u8> {
+    let ends = (net.nodes[j].vip, net.nodes[i].vip);
+    let mut buffer = PacketBuf::from(content);
+    let peer = net.nodes[i].engine.peers.get_mut(&ends.0).unwrap();
+    assert!(peer.seal(kind, None, &mut buffer, ends, net.instant));
+    buffer.content().to_vec()
 }
 
 fn s2c(dst: Vip, src: Vip, data: &[u8]) -> Vec<u8> {

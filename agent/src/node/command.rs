@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use dosp_proto::identity::Fingerprint;
 use dosp_proto::vip::Vip;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::{
-    Drops, HubAnswer, HubRequest, MessageFailure, Overlay, PeerReport, RequestError, SendError,
+    Drops, Echo, HubAnswer, HubRequest, MessageFailure, Overlay, PeerReport, RequestError,
+    ResolveError, SendError, Trust, TrustError, TunnelReport, Version,
 };
+use crate::known_peers::{KnownPeer, KnownPeers};
 
 /// So many commands wait before their senders do.
 const MAX_WAITING: usize = 64;
@@ -46,11 +49,12 @@ pub enum SendFailure {
 impl SendFailure {
     /// What a person can do about it.
     #[must_use]
-    pub const fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         match self {
             Self::Failed(MessageFailure::Refused(refusal)) => refusal.hint(),
             Self::Failed(MessageFailure::NoAnswer) => Some(
-                "is the peer up, at the same hub? published clients answer only while they receive",
+                "is the peer up, at the same hub? published clients answer only while they receive"
+                    .to_owned(),
             ),
             _ => None,
         }
@@ -62,8 +66,8 @@ impl SendFailure {
 pub struct Message {
     /// Who sent it; `None` for a broadcast of the hub.
     pub from: Option<Vip>,
-    /// Whether it came sealed.
-    pub sealed: bool,
+    /// The version of the tunnel that it came through; `None` where the hub could read it.
+    pub version: Option<Version>,
     /// Its content.
     pub data: Vec<u8>,
 }
@@ -98,6 +102,10 @@ pub struct NodeReport {
     pub drops: Drops,
     /// All peers, by vIP.
     pub peers: Vec<PeerReport>,
+    /// This agent's key, for people.
+    pub fingerprint: Fingerprint,
+    /// The name that it claims.
+    pub name: Option<String>,
 }
 
 /// One thing asked of the node.
@@ -105,6 +113,11 @@ pub struct NodeReport {
 pub(super) enum Command {
     Report(oneshot::Sender<NodeReport>),
     Send(Destination, Vec<u8>, oneshot::Sender<Result<(), SendFailure>>),
+    /// Ask for the tunnel with a peer.
+    Tunnel(Vip, oneshot::Sender<Result<TunnelReport, SendFailure>>),
+    Echo(Vip, Vec<u8>, oneshot::Sender<Result<Echo, SendFailure>>),
+    Trust(Trust, oneshot::Sender<Result<KnownPeer, TrustError>>),
+    Resolve(String, oneshot::Sender<Result<Vip, ResolveError>>),
     Listen(Listener),
     Ask(HubRequest, oneshot::Sender<Result<HubAnswer, RequestError>>),
 }
@@ -153,21 +166,36 @@ impl MessageStream {
 pub struct NodeHandle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) link: watch::Receiver<LinkState>,
+    known: watch::Receiver<KnownPeers>,
+}
+
+/// The node's ends of a [`NodeHandle`].
+#[derive(Debug)]
+pub(super) struct NodeEnds {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) link: watch::Sender<LinkState>,
+    pub(super) known: watch::Sender<KnownPeers>,
 }
 
 impl NodeHandle {
     /// A handle, and the node's ends of it.
-    pub(super) fn new() -> (Self, mpsc::Receiver<Command>, watch::Sender<LinkState>) {
-        let (commands, received) = mpsc::channel(MAX_WAITING);
+    pub(super) fn new(known: &KnownPeers) -> (Self, NodeEnds) {
+        let (commands, commands_rx) = mpsc::channel(MAX_WAITING);
         let (link_tx, link) = watch::channel(LinkState::Connecting);
-        (Self { commands, link }, received, link_tx)
+        let (known_tx, known) = watch::channel(known.clone());
+        let ends = NodeEnds { commands: commands_rx, link: link_tx, known: known_tx };
+        (Self { commands, link, known }, ends)
+    }
+
+    /// Whose keys the node knows, and every change that is to be kept.
+    #[must_use]
+    pub fn known_peers(&self) -> watch::Receiver<KnownPeers> {
+        self.known.clone()
     }
 
     /// What the node is doing; `None` once it has ended.
     pub async fn report(&self) -> Option<NodeReport> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Report(reply)).await.ok()?;
-        answer.await.ok()
+        self.command(Command::Report).await
     }
 
     /// Sends a raw message, and returns when the hub has it.
@@ -175,12 +203,49 @@ impl NodeHandle {
     /// # Errors
     /// [`SendFailure`].
     pub async fn send(&self, to: Destination, data: Vec<u8>) -> Result<(), SendFailure> {
+        let sent = self.command(|reply| Command::Send(to, data, reply)).await;
+        sent.unwrap_or(Err(SendFailure::Stopped))
+    }
+
+    /// Opens the tunnel with a peer, where there is none, and tells what it is.
+    ///
+    /// # Errors
+    /// [`SendFailure`].
+    pub async fn tunnel(&self, with: Vip) -> Result<TunnelReport, SendFailure> {
+        let tunnel = self.command(|reply| Command::Tunnel(with, reply)).await;
+        tunnel.unwrap_or(Err(SendFailure::Stopped))
+    }
+
+    /// Sends a peer something, and waits until it comes back; that may be never.
+    ///
+    /// # Errors
+    /// [`SendFailure`].
+    pub async fn echo(&self, to: Vip, payload: Vec<u8>) -> Result<Echo, SendFailure> {
+        let echo = self.command(|reply| Command::Echo(to, payload, reply)).await;
+        echo.unwrap_or(Err(SendFailure::Stopped))
+    }
+
+    /// Changes whom the node trusts; `None` where the node ends first.
+    ///
+    /// # Errors
+    /// [`TrustError`].
+    pub async fn trust(&self, change: Trust) -> Option<Result<KnownPeer, TrustError>> {
+        self.command(|reply| Command::Trust(change, reply)).await
+    }
+
+    /// The vIP of a peer by its name, which from now on is the name of its key; `None` where the
+    /// node ends first.
+    ///
+    /// # Errors
+    /// [`ResolveError`].
+    pub async fn resolve(&self, name: String) -> Option<Result<Vip, ResolveError>> {
+        self.command(|reply| Command::Resolve(name, reply)).await
+    }
+
+    async fn command<R>(&self, command: impl FnOnce(oneshot::Sender<R>) -> Command) -> Option<R> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.commands.send(Command::Send(to, data, reply)).await;
-        if sent.is_err() {
-            return Err(SendFailure::Stopped);
-        }
-        answer.await.unwrap_or(Err(SendFailure::Stopped))
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
     }
 
     /// Asks the hub; `None` where the node ends first.
@@ -188,9 +253,7 @@ impl NodeHandle {
     /// # Errors
     /// [`RequestError`].
     pub async fn ask(&self, request: HubRequest) -> Option<Result<HubAnswer, RequestError>> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Ask(request, reply)).await.ok()?;
-        answer.await.ok()
+        self.command(|reply| Command::Ask(request, reply)).await
     }
 
     /// Every raw message from now on. Whoever leaves 16 MiB of them unread is cut off: the stream

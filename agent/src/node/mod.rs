@@ -17,9 +17,11 @@ mod turn;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use dosp_proto::Now;
+use dosp_proto::identity::IdentityKey;
+use dosp_proto::secret::NetworkSecret;
+use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::Vip;
 use rand::rngs::StdRng;
 use tokio::net::TcpStream;
@@ -33,8 +35,12 @@ pub use self::connection::LinkError;
 
 use self::command::{Command, Listener};
 use self::connection::Connection;
-use crate::engine::{Engine, EngineConfig, HubAnswer, Overlay, RequestError, Ticket};
+use crate::clock;
+use crate::engine::{
+    Echo, Engine, EngineConfig, HubAnswer, Overlay, RequestError, Ticket, TunnelReport,
+};
 use crate::host::Host;
+use crate::known_peers::{KnownPeers, TrustPolicy};
 use crate::link::{self, Backoff, DialError, HubAddr, JoinConfig, JoinError, Joined};
 use crate::tun::TunDevice;
 
@@ -44,7 +50,7 @@ const MAX_PACKETS: usize = 64;
 const MAX_READS: usize = 8;
 
 /// What a node is to do.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct NodeConfig {
     /// The hub.
     pub hub: HubAddr,
@@ -54,6 +60,32 @@ pub struct NodeConfig {
     pub reconnect: bool,
     /// For the engine.
     pub engine: EngineConfig,
+    /// Who this node is.
+    pub identity: NodeIdentity,
+    /// Whose keys it knows.
+    pub known: KnownPeers,
+}
+
+impl NodeConfig {
+    /// A node with a new key that knows nobody, tries once, and takes the vIP that it gets.
+    #[must_use]
+    pub fn new(hub: HubAddr, engine: EngineConfig) -> Self {
+        let key = IdentityKey::generate(&mut rand::make_rng::<StdRng>());
+        let known = KnownPeers::new(*key.public(), TrustPolicy::FirstUse);
+        let identity = NodeIdentity { key, secrets: Vec::new(), name: None };
+        Self { hub, vip: None, reconnect: false, engine, identity, known }
+    }
+}
+
+/// Who a node is, to others.
+#[derive(Debug)]
+pub struct NodeIdentity {
+    /// Its key.
+    pub key: IdentityKey,
+    /// What its network shares; the first opens.
+    pub secrets: Vec<NetworkSecret>,
+    /// What it calls itself.
+    pub name: Option<String>,
 }
 
 /// Why a node ended.
@@ -97,7 +129,10 @@ impl std::fmt::Debug for Link {
 /// An agent, to be [run](Self::run).
 #[derive(Debug)]
 pub struct Node<T, H> {
-    config: NodeConfig,
+    hub: HubAddr,
+    /// The vIP that a person named.
+    vip: Option<Vip>,
+    reconnect: bool,
     tun: Option<T>,
     host: H,
     engine: Engine,
@@ -106,8 +141,11 @@ pub struct Node<T, H> {
     rng: StdRng,
     commands: mpsc::Receiver<Command>,
     state: watch::Sender<LinkState>,
+    known: watch::Sender<KnownPeers>,
     listeners: Vec<Listener>,
     sends: HashMap<Ticket, oneshot::Sender<Result<(), SendFailure>>>,
+    tunnels: HashMap<Ticket, oneshot::Sender<Result<TunnelReport, SendFailure>>>,
+    echoes: HashMap<Ticket, oneshot::Sender<Result<Echo, SendFailure>>>,
     asks: HashMap<Ticket, oneshot::Sender<Result<HubAnswer, RequestError>>>,
     next_ticket: Ticket,
     up_since: Option<Instant>,
@@ -120,19 +158,28 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     /// A node that has not dialled yet, and the way to it.
     #[must_use]
     pub fn new(config: NodeConfig, tun: Option<T>, host: H) -> (Self, NodeHandle) {
-        let (handle, commands, state) = NodeHandle::new();
+        let NodeConfig { hub, vip, reconnect, engine, identity, known } = config;
+        let (handle, ends) = NodeHandle::new(&known);
+        let mut rng: StdRng = rand::make_rng();
+        let NodeIdentity { key, secrets, name } = identity;
+        let endpoint = Endpoint::new(key, &secrets, name, &mut rng);
         let node = Self {
-            engine: Engine::new(config.engine),
-            link: Link::Dialling(dialling(&config.hub)),
-            config,
+            engine: Engine::new(engine, endpoint, known),
+            link: Link::Dialling(dialling(&hub)),
+            hub,
+            vip,
+            reconnect,
             tun,
             host,
             backoff: Backoff::new(),
-            rng: rand::make_rng(),
-            commands,
-            state,
+            rng,
+            commands: ends.commands,
+            state: ends.link,
+            known: ends.known,
             listeners: Vec::new(),
             sends: HashMap::new(),
+            tunnels: HashMap::new(),
+            echoes: HashMap::new(),
             asks: HashMap::new(),
             next_ticket: 0,
             up_since: None,
@@ -150,7 +197,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), NodeError<H::Error>> {
         loop {
             self.turn().await?;
-            let wake_at = self.poll_timeout();
+            let sleep = self.poll_timeout().saturating_duration_since(clock::instant());
             let wants_write = self.engine.wants_transmit();
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -161,7 +208,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                     None => {}
                 },
                 Some(command) = self.commands.recv() => self.handle_command(command),
-                () = tokio::time::sleep_until(wake_at.into()) => {}
+                () = tokio::time::sleep(sleep) => {}
             }
         }
         if let Link::Connected(connection) = &mut self.link {
@@ -182,6 +229,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             }
         }
         self.handle_events();
+        self.publish_known_peers();
         Ok(())
     }
 
@@ -192,7 +240,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             match tun.try_recv(buffer.space(tun.mtu().into())) {
                 Ok(len) => {
                     buffer.truncate(len);
-                    self.engine.handle_packet(buffer, now(), &mut self.rng);
+                    self.engine.handle_packet(buffer, clock::now(), &mut self.rng);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     self.engine.recycle(buffer);
@@ -207,11 +255,11 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     fn connected(&mut self, stream: TcpStream) {
         let before = self.engine.overlay().map(|overlay| overlay.vip);
         let config = JoinConfig {
-            wanted: before.or(self.config.vip),
-            explicit: self.config.vip.is_some(),
+            wanted: before.or(self.vip),
+            explicit: self.vip.is_some(),
             first: !self.was_up,
         };
-        self.link = Link::Connected(Box::new(Connection::new(stream, config, Instant::now())));
+        self.link = Link::Connected(Box::new(Connection::new(stream, config, clock::instant())));
         self.state.send_replace(LinkState::Joining);
     }
 
@@ -224,9 +272,9 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         if let (true, Some(before)) = (joined.moved, before) {
             tracing::warn!(vip = %joined.vip, before = %before.vip, "the old vIP did not come back");
         }
-        tracing::info!(vip = %joined.vip, network = %joined.network, hub = %self.config.hub, "up");
-        self.engine.link_up(overlay, joined.hub, now(), &mut self.rng);
-        (self.was_up, self.up_since) = (true, Some(Instant::now()));
+        tracing::info!(vip = %joined.vip, network = %joined.network, hub = %self.hub, "up");
+        self.engine.link_up(overlay, joined.hub, clock::now(), &mut self.rng);
+        (self.was_up, self.up_since) = (true, Some(clock::instant()));
         self.backoff.reset();
         self.state.send_replace(LinkState::Up(overlay));
         Ok(())
@@ -254,7 +302,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             self.engine.link_down();
             self.handle_events();
         }
-        if !self.was_up || !self.config.reconnect {
+        if !self.was_up || !self.reconnect {
             return Err(NodeError::Link(error));
         }
         self.retry(&error);
@@ -263,7 +311,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
 
     fn retry(&mut self, error: &(impl std::error::Error + Send + Sync)) {
         let text = chain(error);
-        let now = Instant::now();
+        let now = clock::instant();
         let delay = self.backoff.next_delay(now, &mut self.rng);
         tracing::warn!(error = text, retry_in_ms = delay.as_millis(), "no link to the hub");
         self.last_error = Some(text);
@@ -277,7 +325,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             Link::Dialling(_) => None,
             Link::Connected(connection) => Some(connection.poll_timeout()),
         };
-        let far = Instant::now() + Duration::from_secs(3600);
+        let far = clock::instant() + Duration::from_secs(3600);
         link.into_iter().chain(self.engine.poll_timeout()).min().unwrap_or(far)
     }
 }
@@ -317,13 +365,6 @@ async fn link_ready(link: &mut Link, wants_write: bool) -> Option<Result<TcpStre
             None
         }
     }
-}
-
-/// The present, from the system's clocks.
-fn now() -> Now {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    // A clock before 1970 is as wrong as any other that peers refuse.
-    Now { instant: Instant::now(), unix_time: since_epoch.unwrap_or_default().as_secs() }
 }
 
 /// An error with its causes, on one line.

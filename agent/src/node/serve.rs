@@ -1,12 +1,12 @@
 //! What others ask of a node, and what they get back.
 
-use std::time::Instant;
-
+use super::Node;
 use super::command::{Command, Destination, NodeReport, SendFailure};
-use super::{Node, now};
-use crate::engine::{Event, Ticket};
+use crate::clock;
+use crate::engine::{Echo, Event, Ticket, TunnelReport, Version};
 use crate::host::Host;
 use crate::tun::TunDevice;
+use tokio::sync::oneshot;
 
 impl<T: TunDevice, H: Host> Node<T, H> {
     pub(super) fn handle_command(&mut self, command: Command) {
@@ -19,12 +19,12 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             Command::Send(to, data, reply) => {
                 let ticket = self.ticket();
                 let taken = match to {
-                    Destination::Hub => self.engine.send_to_hub(ticket, &data, Instant::now()),
+                    Destination::Hub => self.engine.send_to_hub(ticket, &data, clock::instant()),
                     Destination::Plain(to) => {
-                        self.engine.send_plain(ticket, to, &data, Instant::now())
+                        self.engine.send_plain(ticket, to, &data, clock::instant())
                     }
                     Destination::Peer(to) => {
-                        self.engine.send_message(ticket, to, &data, now(), &mut self.rng)
+                        self.engine.send_message(ticket, to, &data, clock::now(), &mut self.rng)
                     }
                 };
                 match taken {
@@ -32,9 +32,25 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                     Err(error) => drop(reply.send(Err(error.into()))),
                 }
             }
+            Command::Tunnel(with, reply) => {
+                let (ticket, now) = (self.ticket(), clock::now());
+                match self.engine.want_tunnel(ticket, with, now, &mut self.rng) {
+                    Ok(()) => drop(self.tunnels.insert(ticket, reply)),
+                    Err(error) => drop(reply.send(Err(error.into()))),
+                }
+            }
+            Command::Echo(to, payload, reply) => {
+                let (ticket, now) = (self.ticket(), clock::now());
+                match self.engine.echo(ticket, to, &payload, now, &mut self.rng) {
+                    Ok(()) => self.keep_echo(ticket, reply),
+                    Err(error) => drop(reply.send(Err(error.into()))),
+                }
+            }
+            Command::Trust(change, reply) => drop(reply.send(self.engine.change_trust(change))),
+            Command::Resolve(name, reply) => drop(reply.send(self.engine.resolve(&name))),
             Command::Ask(request, reply) => {
                 let ticket = self.ticket();
-                match self.engine.ask_hub(ticket, &request, Instant::now()) {
+                match self.engine.ask_hub(ticket, &request, clock::instant()) {
                     Ok(()) => drop(self.asks.insert(ticket, reply)),
                     Err(error) => drop(reply.send(Err(error))),
                 }
@@ -54,8 +70,23 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 Event::MessageFailed(ticket, failure) => {
                     self.finish_send(ticket, Err(failure.into()));
                 }
-                Event::TunnelOpen(vip) => {
-                    tracing::info!(peer = %vip, "tunnel open, version 1: UNAUTHENTICATED");
+                Event::TunnelOpen(tunnel) => tell_open(&tunnel),
+                Event::TunnelReady(ticket, tunnel) => {
+                    if let Some(reply) = self.tunnels.remove(&ticket) {
+                        reply.send(Ok(tunnel)).ok();
+                    }
+                }
+                Event::Echoed(ticket, echo) => {
+                    if let Some(reply) = self.echoes.remove(&ticket) {
+                        reply.send(Ok(echo)).ok();
+                    }
+                }
+                Event::KeyMoved { fingerprint, from, to, is_copied: false } => {
+                    tracing::info!(%fingerprint, %from, %to, "a peer came back at another vIP");
+                }
+                Event::KeyMoved { fingerprint, from, to, is_copied: true } => {
+                    tracing::warn!(%fingerprint, %from, %to, "two hosts have the same key: remove \
+                        the file 'key' in the state folder of one of them, and restart its agent");
                 }
                 Event::Refused(vip, refusal) => {
                     let hint = refusal.hint();
@@ -71,9 +102,29 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         }
     }
 
+    /// Ends what the ticket stands for: a message that was sent, or whatever failed.
     fn finish_send(&mut self, ticket: Ticket, outcome: Result<(), SendFailure>) {
         if let Some(reply) = self.sends.remove(&ticket) {
             reply.send(outcome).ok();
+        } else if let Err(failure) = outcome {
+            if let Some(reply) = self.tunnels.remove(&ticket) {
+                reply.send(Err(failure)).ok();
+            } else if let Some(reply) = self.echoes.remove(&ticket) {
+                reply.send(Err(failure)).ok();
+            }
+        }
+    }
+
+    /// Echoes may never come back: those that nobody waits for any more are forgotten.
+    fn keep_echo(&mut self, ticket: Ticket, reply: oneshot::Sender<Result<Echo, SendFailure>>) {
+        self.echoes.retain(|_, reply| !reply.is_closed());
+        self.echoes.insert(ticket, reply);
+    }
+
+    /// Gives what is known of peers to whoever keeps it, where it changed.
+    pub(super) fn publish_known_peers(&mut self) {
+        if self.engine.take_known_changed() {
+            self.known.send_replace(self.engine.known_peers().clone());
         }
     }
 
@@ -83,10 +134,25 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             overlay: self.engine.overlay(),
             last_error: self.last_error.clone(),
             num_link_losses: self.num_link_losses,
-            up_for: self.up_since.map(|since| since.elapsed()),
+            up_for: self.up_since.map(|since| clock::instant().duration_since(since)),
             hub_rtt: self.engine.hub_rtt(),
             drops: self.engine.drops().clone(),
-            peers: self.engine.peers(Instant::now()).collect(),
+            peers: self.engine.peers(clock::instant()).collect(),
+            fingerprint: self.engine.public_key().fingerprint(),
+            name: self.engine.name().map(str::to_owned),
+        }
+    }
+}
+
+fn tell_open(tunnel: &TunnelReport) {
+    let TunnelReport { vip, version, proven } = tunnel;
+    match (version, proven) {
+        (Version::Two, Some(proven)) => {
+            let name = proven.name.as_deref().or(proven.claimed_name.as_deref());
+            tracing::info!(peer = %vip, name, fingerprint = %proven.fingerprint, "tunnel open");
+        }
+        (Version::One, _) | (_, None) => {
+            tracing::info!(peer = %vip, "tunnel open, version 1: UNAUTHENTICATED");
         }
     }
 }

@@ -1,13 +1,13 @@
 //! One turn of the link: timers, frames in, frames out.
 
 use std::net::IpAddr;
-use std::time::Instant;
 
 use dosp_proto::frame::FrameType;
 
 use super::command::Listener;
 use super::connection::{Connection, LinkError};
-use super::{Link, LinkEnd, MAX_READS, Message, Node, dialling, now};
+use super::{Link, LinkEnd, MAX_READS, Message, Node, dialling};
+use crate::clock;
 use crate::engine::{DropReason, Engine, Inbound};
 use crate::host::Host;
 use crate::link::Joined;
@@ -20,11 +20,11 @@ const MAX_WORDS: usize = 200;
 impl<T: TunDevice, H: Host> Node<T, H> {
     /// Does what is to be done on the link now; returns a join that came through.
     pub(super) fn work_link(&mut self) -> Result<Option<(Joined, IpAddr)>, LinkEnd> {
-        let instant = Instant::now();
-        self.engine.handle_timeout(now(), &mut self.rng);
+        let instant = clock::instant();
+        self.engine.handle_timeout(clock::now(), &mut self.rng);
         match &self.link {
             Link::Waiting { until } if *until <= instant => {
-                self.link = Link::Dialling(dialling(&self.config.hub));
+                self.link = Link::Dialling(dialling(&self.hub));
                 return Ok(None);
             }
             Link::Waiting { .. } | Link::Dialling(_) => return Ok(None),
@@ -59,7 +59,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         }
         delivery.answer_tun();
         connection.write(|batch, max_len| {
-            delivery.engine.poll_transmit(batch, max_len, now(), delivery.rng);
+            delivery.engine.poll_transmit(batch, max_len, clock::now(), delivery.rng);
         })?;
         let hub = connection.hub_ip()?;
         Ok(joined.map(|joined| (joined, hub)))
@@ -79,7 +79,7 @@ impl<T: TunDevice> Delivery<'_, T> {
         while let Some(frame) = connection.decoder.next_frame().map_err(LinkError::from)? {
             let frame_type = frame.frame_type();
             if let Some(join) = &mut connection.join {
-                let now = Instant::now();
+                let now = clock::instant();
                 join.handle_frame(frame_type, frame.body(), now, self.rng)
                     .map_err(LinkEnd::NotJoined)?;
                 if let Some(joined) = join.poll_joined() {
@@ -90,7 +90,7 @@ impl<T: TunDevice> Delivery<'_, T> {
             } else if frame_type == FrameType::PING && connection.stray_pongs > 0 {
                 connection.stray_pongs -= 1;
             } else {
-                let inbound = self.engine.handle_frame(frame, now(), self.rng);
+                let inbound = self.engine.handle_frame(frame, clock::now(), self.rng);
                 self.deliver(inbound);
             }
         }
@@ -100,20 +100,23 @@ impl<T: TunDevice> Delivery<'_, T> {
     fn deliver(&mut self, inbound: Inbound<'_>) {
         match inbound {
             Inbound::Nothing => {}
-            Inbound::Packet(packet) => {
-                if let Some(tun) = self.tun
-                    && let Err(error) = tun.try_send(packet)
-                {
-                    tracing::trace!(%error, "the TUN did not take a packet");
-                    self.engine.count_drop(DropReason::TunWrite);
-                }
-            }
-            Inbound::Message { from, sealed, data } => {
-                self.publish(&Message { from: Some(from), sealed, data: data.to_vec() });
+            Inbound::Packet(packet) => self.deliver_packet(packet),
+            Inbound::Packets(packets) => packets.for_each(|packet| self.deliver_packet(packet)),
+            Inbound::Message { from, version, data } => {
+                self.publish(&Message { from: Some(from), version, data: data.to_vec() });
             }
             Inbound::Broadcast(data) => {
-                self.publish(&Message { from: None, sealed: false, data: data.to_vec() });
+                self.publish(&Message { from: None, version: None, data: data.to_vec() });
             }
+        }
+    }
+
+    fn deliver_packet(&mut self, packet: &[u8]) {
+        if let Some(tun) = self.tun
+            && let Err(error) = tun.try_send(packet)
+        {
+            tracing::trace!(%error, "the TUN did not take a packet");
+            self.engine.count_drop(DropReason::TunWrite);
         }
     }
 
@@ -128,7 +131,7 @@ impl<T: TunDevice> Delivery<'_, T> {
     /// Hands the engine's own packets to the local host.
     fn answer_tun(&mut self) {
         while let Some(packet) = self.engine.poll_tun() {
-            self.deliver(Inbound::Packet(&packet));
+            self.deliver_packet(&packet);
         }
     }
 }

@@ -71,12 +71,8 @@ impl Agent {
     }
 
     pub(crate) async fn up_as(hub: SocketAddr, vip: Option<Vip>) -> Result<Self> {
-        let config = NodeConfig {
-            hub: hub.to_string().parse()?,
-            vip,
-            reconnect: false,
-            engine: EngineConfig { carries_ip: true, shields_up: false },
-        };
+        let engine = EngineConfig { carries_ip: true, ..EngineConfig::default() };
+        let config = NodeConfig { vip, ..NodeConfig::new(hub.to_string().parse()?, engine) };
         let (tun_end, tun) = channel::channel();
         let (node, handle) = Node::new(config, Some(tun_end), NoHost);
         let stop = CancellationToken::new();
@@ -102,7 +98,7 @@ impl Agent {
     pub(crate) async fn message(&mut self) -> Result<(Vip, bool, Vec<u8>)> {
         let message = timeout(ARRIVAL_TIMEOUT, self.messages.recv()).await;
         let message = message.context("no message came")?.context("the agent ended")?;
-        Ok((message.from.context("a broadcast came")?, message.sealed, message.data))
+        Ok((message.from.context("a broadcast came")?, message.version.is_some(), message.data))
     }
 
     /// The next packet for the host.

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, FrameDecoder, FrameType};
+use dosp_proto::secret::NetworkSecret;
+use dosp_proto::tunnel::v2::Kind;
 
-use super::net::Net;
-use super::{plain_frame, s2c, udp, vip, with_options};
+use super::net::{Net, OPEN, VERSION_1};
+use super::{plain_frame, s2c, seal, udp, vip, with_options};
 use crate::engine::{DropReason, EngineConfig, Event, TunnelState};
 
 #[test]
@@ -42,7 +44,7 @@ fn full_peer_table_takes_nobody_new_and_recovers() {
 
 #[test]
 fn evicted_tunnel_is_opened_again() {
-    let mut net = Net::new(2);
+    let mut net = Net::version_1(2);
     net.open(0, 1);
     net.run_ms(10);
     for source in 2..=4_200 {
@@ -76,13 +78,18 @@ fn answers_to_the_hub_wait_within_bounds_though_it_reads_nothing() {
 /// All but [`DropReason::TunWrite`], which only the TUN itself knows.
 #[test]
 fn every_drop_reason_happens() {
-    let open = EngineConfig { carries_ip: true, shields_up: false };
-    let mut net = Net::with_configs(1, &[open, open, EngineConfig { shields_up: true, ..open }]);
+    let shielded = EngineConfig { shields_up: true, ..VERSION_1 };
+    let mut net = Net::with_configs(1, &[VERSION_1, VERSION_1, shielded]);
     bad_packets(&mut net);
     bad_frames(&mut net);
     full_queues(&mut net);
-    let seen: BTreeSet<_> =
-        net.nodes.iter().flat_map(|node| node.engine.drops().iter()).map(|(why, _)| why).collect();
+    let mut sealed = Net::with_configs(2, &[OPEN, OPEN, VERSION_1]);
+    bad_sealed(&mut sealed);
+    let mut handshakes = Net::with_configs(3, &[OPEN, OPEN, VERSION_1]);
+    bad_handshakes(&mut handshakes);
+    let nodes = [net, sealed, handshakes].into_iter().flat_map(|net| net.nodes);
+    let drops = nodes.flat_map(|node| node.engine.drops().iter().collect::<Vec<_>>());
+    let seen: BTreeSet<_> = drops.map(|(why, _)| why).collect();
     let missing: Vec<_> = DropReason::ALL.iter().filter(|why| !seen.contains(why)).collect();
     assert_eq!(missing, [&DropReason::TunWrite]);
     let names: BTreeSet<_> = DropReason::ALL.iter().map(|why| why.name()).collect();
@@ -109,7 +116,8 @@ fn bad_frames(net: &mut Net) {
     // One frame more than from the other side: a number that node 1 still waits for.
     net.send(1, &packet);
     net.run_ms(100);
-    let last = net.hub.recorded.pop().unwrap();
+    let is_of_1 = |frame: &&Vec<u8>| frame[9..13] == vip(1).octets();
+    let last = net.hub.recorded.iter().rfind(is_of_1).unwrap().clone();
     net.give(0, &last);
     net.give(1, &s2c(vip(1), vip(0), &last[13..]));
     net.give(0, &plain_frame(FrameType::GCL, b""));
@@ -121,6 +129,40 @@ fn bad_frames(net: &mut Net) {
     (0..50).for_each(|_| net.send(1, &packet));
     net.run_ms(100);
     net.hub.faults.flip = 0;
+}
+
+fn bad_sealed(net: &mut Net) {
+    net.open(0, 1);
+    let early = seal(net, 0, 1, Kind::Message, b"early");
+    let frame = seal(net, 0, 1, Kind::Message, b"twice");
+    (0..2).for_each(|_| net.give(1, &frame));
+    for _ in 0..70_000 {
+        seal(net, 0, 1, Kind::Keepalive, b"");
+    }
+    let late = seal(net, 0, 1, Kind::Message, b"far ahead");
+    net.give(1, &late);
+    net.give(1, &early);
+    let mut beyond = late;
+    beyond[13 + 7] = 0x80;
+    net.give(1, &beyond);
+    let unknown = seal(net, 0, 1, Kind::Control, b"?");
+    net.give(1, &unknown);
+    let foreign = seal(net, 0, 1, Kind::Packet, &udp(vip(7), vip(1), b"in another's name"));
+    net.give(1, &foreign);
+    net.run_ms(200_000);
+    net.give(1, &early);
+}
+
+fn bad_handshakes(net: &mut Net) {
+    let packet = net.packet(0, 2, b"no IP in version 1");
+    net.send(0, &packet);
+    net.run_ms(5_000);
+    net.open(0, 1);
+    net.replace(1);
+    net.open_unanswered(0, 1);
+    net.nodes[1].secrets = vec![NetworkSecret::generate(&mut net.rng)];
+    net.restart(1);
+    net.open_unanswered(0, 1);
 }
 
 fn full_queues(net: &mut Net) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dosp_proto::frame::{Frame, FrameDecoder, FrameType, S2C_HEADER_LEN};
 use dosp_proto::message::{ErrorReport, Hsk};
+use dosp_proto::tunnel::v1::HELLO_LEN;
 use dosp_proto::vip::Vip;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -47,6 +48,8 @@ pub(super) struct Hub {
     pub(super) hsk: Hsk,
     pub(super) clients: BTreeMap<Vip, usize>,
     pub(super) faults: Faults,
+    /// Whether it cuts version 2 off handshakes.
+    pub(super) strips: bool,
     /// Every S2C frame that came, stamped.
     pub(super) recorded: Vec<Vec<u8>>,
     /// Bodies of MSG frames for the hub itself.
@@ -64,6 +67,7 @@ impl Default for Hub {
             hsk: Hsk::OURS,
             clients: BTreeMap::new(),
             faults: Faults::default(),
+            strips: false,
             recorded: Vec::new(),
             messages: Vec::new(),
             asked: Vec::new(),
@@ -120,6 +124,10 @@ impl Hub {
             return;
         }
         let mut frame = frame;
+        if self.strips && frame[S2C_HEADER_LEN] == 0x15 && frame.len() > S2C_HEADER_LEN + HELLO_LEN
+        {
+            frame = s2c(dst, from.1, &frame[S2C_HEADER_LEN..][..HELLO_LEN]);
+        }
         if chance(faults.flip, rng) && frame.len() > S2C_HEADER_LEN {
             let at = S2C_HEADER_LEN + below(frame.len() - S2C_HEADER_LEN, rng);
             frame[at] ^= 1 << below(8, rng);

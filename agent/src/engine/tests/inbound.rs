@@ -3,13 +3,13 @@
 use dosp_proto::frame::FrameType;
 use dosp_proto::message::{ErrorCode, ErrorReport};
 
-use super::net::Net;
+use super::net::{Net, OPEN, VERSION_1};
 use super::{network, plain_frame, s2c, udp, vip, with_options};
-use crate::engine::{DropReason, Engine, EngineConfig, Event};
+use crate::engine::{DropReason, EngineConfig, Event, Version};
 
 #[test]
 fn ip_that_is_not_from_the_peer_to_us_is_a_raw_message() {
-    let mut net = Net::new(2);
+    let mut net = Net::version_1(2);
     let mut bad_checksum = udp(vip(0), vip(1), b"");
     bad_checksum[8] ^= 1;
     let cut = udp(vip(0), vip(1), b"").split_off(1);
@@ -27,24 +27,23 @@ fn ip_that_is_not_from_the_peer_to_us_is_a_raw_message() {
     }
     net.run_ms(100);
     assert!(net.nodes[1].packets.is_empty());
-    let messages = odd.map(|message| (vip(0), true, message));
+    let messages = odd.map(|message| (vip(0), Some(Version::One), message));
     assert_eq!(net.nodes[1].messages, messages);
 }
 
 #[test]
 fn without_a_tun_ip_is_a_raw_message() {
-    let with_tun = EngineConfig { carries_ip: true, shields_up: false };
-    let mut net = Net::with_configs(1, &[with_tun, EngineConfig::default()]);
+    let without_tun = EngineConfig { carries_ip: false, ..VERSION_1 };
+    let mut net = Net::with_configs(1, &[VERSION_1, without_tun]);
     let packet = net.packet(0, 1, b"");
     net.send(0, &packet);
     net.run_ms(100);
-    assert_eq!(net.nodes[1].messages, [(vip(0), true, packet)]);
+    assert_eq!(net.nodes[1].messages, [(vip(0), Some(Version::One), packet)]);
 }
 
 #[test]
 fn raised_shields_let_in_only_whom_we_addressed_lately() {
-    let open = EngineConfig { carries_ip: true, shields_up: false };
-    let mut net = Net::with_configs(1, &[open, EngineConfig { shields_up: true, ..open }]);
+    let mut net = Net::with_configs(1, &[OPEN, EngineConfig { shields_up: true, ..OPEN }]);
     let (there, back) = (net.packet(0, 1, b"there"), net.packet(1, 0, b"back"));
     net.send(0, &there);
     net.run_ms(100);
@@ -80,7 +79,8 @@ fn frames_that_are_not_for_us_or_from_nobody_are_misrouted() {
     net.link_down(0);
     net.give(0, &s2c(vip(0), vip(1), b"after the link"));
     assert_eq!(net.drops(0, DropReason::Misrouted), 7);
-    net.nodes[0].engine = Engine::new(EngineConfig::default());
+    let known = net.nodes[0].engine.known_peers().clone();
+    net.nodes[0].start(known, &mut net.rng);
     net.give(0, &s2c(vip(0), vip(1), b"before any link"));
     assert_eq!(net.drops(0, DropReason::Misrouted), 1);
     assert!(net.nodes[0].messages.is_empty());
@@ -107,7 +107,7 @@ fn frames_of_the_hub_itself_are_told_apart() {
 
 #[test]
 fn doubled_forged_reflected_and_foreign_frames_are_counted_and_not_delivered() {
-    let mut net = Net::new(3);
+    let mut net = Net::version_1(3);
     net.open(0, 1);
     net.open(2, 1);
     let packet = net.packet(0, 1, b"once");
@@ -136,7 +136,7 @@ fn doubled_forged_reflected_and_foreign_frames_are_counted_and_not_delivered() {
 
 #[test]
 fn own_opening_that_comes_back_is_no_answer() {
-    let mut net = Net::new(2);
+    let mut net = Net::version_1(2);
     net.hub.faults.reflect = 1000;
     let packet = net.packet(0, 1, b"for the peer alone");
     net.send(0, &packet);
@@ -148,7 +148,7 @@ fn own_opening_that_comes_back_is_no_answer() {
 
 #[test]
 fn old_hello_does_not_make_two_agents_greet_each_other_for_ever() {
-    let mut net = Net::new(2);
+    let mut net = Net::version_1(2);
     net.nodes[0].delays = [std::time::Duration::from_millis(40); 2];
     net.open(0, 1);
     let hello = net.hub.recorded[0].clone();

@@ -45,7 +45,7 @@ fn restarted_agent_that_sends_first_is_heard_at_once() {
 
 #[test]
 fn staged_packets_go_out_as_soon_as_the_link_is_back() {
-    let mut net = Net::new(2);
+    let mut net = Net::version_1(2);
     net.open(0, 1);
     net.link_down(0);
     let packets: Vec<_> = (0..70u8).map(|number| net.packet(0, 1, &[number])).collect();
@@ -86,7 +86,7 @@ fn packets_staged_under_an_old_vip_are_dropped() {
 
 #[test]
 fn swapped_vips_deliver_nothing_to_the_wrong_one_and_traffic_goes_on() {
-    let mut net = Net::new(3);
+    let mut net = Net::version_1(3);
     for (i, j) in [(0, 1), (0, 2), (1, 2)] {
         net.open(i, j);
     }
@@ -108,13 +108,14 @@ fn swapped_vips_deliver_nothing_to_the_wrong_one_and_traffic_goes_on() {
         assert!(net.nodes[j].packets.contains(&packet), "{i} to {j}");
     }
     assert!(net.nodes.iter().all(|node| !node.packets.contains(&for_old_owner)));
-    let sealed = |node: &super::net::Node| node.messages.iter().any(|(_, sealed, _)| *sealed);
+    let sealed =
+        |node: &super::net::Node| node.messages.iter().any(|(_, version, _)| version.is_some());
     assert!(!net.nodes.iter().any(sealed));
 }
 
 #[test]
 fn wrong_clock_is_refused_and_said() {
-    let mut net = Net::new(2);
+    let mut net = Net::version_1(2);
     net.nodes[1].unix_time -= 400;
     let packet = net.packet(0, 1, b"what time is it?");
     net.send(0, &packet);

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use dosp_proto::Now;
 use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, FrameDecoder};
+use dosp_proto::identity::IdentityKey;
+use dosp_proto::secret::NetworkSecret;
+use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::Vip;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -13,8 +16,10 @@ use rand::rngs::StdRng;
 use super::hub::{Forwarded, Hub};
 use super::{network, udp, vip};
 use crate::engine::{
-    Batch, DropReason, Engine, EngineConfig, Event, Inbound, Overlay, PeerReport, SendError,
+    Batch, C2c, DropReason, Engine, EngineConfig, Event, Inbound, Overlay, PeerReport, SendError,
+    Version, Version1,
 };
+use crate::known_peers::{KnownPeers, TrustPolicy};
 
 const UNIX_TIME: u64 = 1_700_000_000;
 /// What a connection takes at once.
@@ -22,11 +27,25 @@ const BATCH_LEN: usize = 64 * 1024;
 /// One way between an agent and the hub.
 const DELAY: Duration = Duration::from_millis(10);
 
+/// As agents are unless told otherwise.
+pub(super) const OPEN: EngineConfig = EngineConfig {
+    carries_ip: true,
+    shields_up: false,
+    c2c: C2c::V2,
+    version1: Version1::Messages,
+};
+/// An agent that knows no other tunnels than those of version 1, and uses them for everything.
+pub(super) const VERSION_1: EngineConfig =
+    EngineConfig { c2c: C2c::V1, version1: Version1::All, ..OPEN };
+
 /// An agent: its engine, its connection, and what came out of it.
 pub(super) struct Node {
     pub(super) engine: Engine,
     pub(super) vip: Vip,
     pub(super) config: EngineConfig,
+    pub(super) identity: IdentityKey,
+    pub(super) secrets: Vec<NetworkSecret>,
+    pub(super) name: Option<String>,
     /// What its wall clock shows at the start.
     pub(super) unix_time: u64,
     /// To the hub, and from it.
@@ -35,7 +54,7 @@ pub(super) struct Node {
     pub(super) packets: Vec<Vec<u8>>,
     /// Packets of the agent itself that did.
     pub(super) answers: Vec<Vec<u8>>,
-    pub(super) messages: Vec<(Vip, bool, Vec<u8>)>,
+    pub(super) messages: Vec<(Vip, Option<Version>, Vec<u8>)>,
     pub(super) broadcasts: Vec<Vec<u8>>,
     pub(super) events: Vec<Event>,
     linked: bool,
@@ -69,8 +88,22 @@ pub(super) struct Net {
 impl Net {
     /// So many agents that carry IP, all linked.
     pub(super) fn new(num_nodes: usize) -> Self {
-        let config = EngineConfig { carries_ip: true, ..EngineConfig::default() };
-        Self::with_configs(1, &vec![config; num_nodes])
+        Self::with_configs(1, &vec![OPEN; num_nodes])
+    }
+
+    /// The same, where nobody knows version 2.
+    pub(super) fn version_1(num_nodes: usize) -> Self {
+        Self::with_configs(1, &vec![VERSION_1; num_nodes])
+    }
+
+    /// Agents with names.
+    pub(super) fn named(names: &[&str]) -> Self {
+        let mut net = Self::new(names.len());
+        for (i, name) in names.iter().enumerate() {
+            net.nodes[i].name = Some((*name).to_owned());
+            net.restart_as(i);
+        }
+        net
     }
 
     pub(super) fn with_configs(seed: u64, configs: &[EngineConfig]) -> Self {
@@ -85,7 +118,8 @@ impl Net {
             num_flights: 0,
         };
         for (number, config) in (0..).zip(configs) {
-            net.nodes.push(Node::new(vip(number), *config, start));
+            let node = Node::new(vip(number), *config, start, &mut net.rng);
+            net.nodes.push(node);
             net.link_up(number as usize, vip(number));
         }
         net
@@ -161,6 +195,14 @@ impl Net {
         assert!(self.peer(i, j).tunnel == crate::engine::TunnelState::Open);
     }
 
+    /// Sends a packet that is not delivered.
+    pub(super) fn open_unanswered(&mut self, i: usize, j: usize) {
+        let packet = self.packet(i, j, b"into the void");
+        self.send(i, &packet);
+        self.run_ms(20_000);
+        assert!(!self.nodes[j].packets.contains(&packet));
+    }
+
     /// What node `i` tells about node `j`.
     pub(super) fn peer(&self, i: usize, j: usize) -> PeerReport {
         let vip = self.nodes[j].vip;
@@ -192,11 +234,31 @@ impl Net {
         self.pump(i);
     }
 
-    /// The agent's process ends and starts again, and has forgotten everything.
+    /// The agent's process ends and starts again, and has only what it stored: its key, and what it
+    /// knows of its peers.
     pub(super) fn restart(&mut self, i: usize) {
         self.link_down(i);
-        self.nodes[i].engine = Engine::new(self.nodes[i].config);
+        let node = &mut self.nodes[i];
+        let own = *node.engine.public_key();
+        let stored = node.engine.known_peers().to_text();
+        let known = KnownPeers::parse(&stored, own, TrustPolicy::FirstUse).unwrap();
+        node.start(known, &mut self.rng);
         self.link_up(i, self.nodes[i].vip);
+    }
+
+    /// The agent starts again with the key that it has now, and knows nobody.
+    pub(super) fn restart_as(&mut self, i: usize) {
+        self.link_down(i);
+        let known = KnownPeers::new(*self.nodes[i].identity.public(), TrustPolicy::FirstUse);
+        self.nodes[i].start(known, &mut self.rng);
+        self.link_up(i, self.nodes[i].vip);
+    }
+
+    /// Another agent takes the place of this one, at the same vIP and with a key of its own.
+    pub(super) fn replace(&mut self, i: usize) {
+        self.link_down(i);
+        self.nodes[i].identity = IdentityKey::generate(&mut self.rng);
+        self.restart_as(i);
     }
 
     /// Two agents come back from a lost link, each under the other's vIP.
@@ -220,8 +282,11 @@ impl Net {
                 match node.engine.handle_frame(frame, now, &mut self.rng) {
                     Inbound::Nothing => {}
                     Inbound::Packet(packet) => node.packets.push(packet.to_vec()),
-                    Inbound::Message { from, sealed, data } => {
-                        node.messages.push((from, sealed, data.to_vec()));
+                    Inbound::Packets(packets) => {
+                        node.packets.extend(packets.map(<[u8]>::to_vec));
+                    }
+                    Inbound::Message { from, version, data } => {
+                        node.messages.push((from, version, data.to_vec()));
                     }
                     Inbound::Broadcast(data) => node.broadcasts.push(data.to_vec()),
                 }
@@ -234,11 +299,12 @@ impl Net {
     pub(super) fn pump(&mut self, i: usize) {
         let node = &mut self.nodes[i];
         node.answers.extend(std::iter::from_fn(|| node.engine.poll_tun()));
-        node.events.extend(std::iter::from_fn(|| node.engine.poll_event()));
         while self.nodes[i].linked && self.nodes[i].engine.wants_transmit() {
             let batch = self.transmit(i, BATCH_LEN);
             self.depart(i, true, batch, Duration::ZERO, false);
         }
+        let node = &mut self.nodes[i];
+        node.events.extend(std::iter::from_fn(|| node.engine.poll_event()));
     }
 
     /// What the connection of node `i` takes at once.
@@ -301,11 +367,16 @@ impl Net {
 }
 
 impl Node {
-    fn new(vip: Vip, config: EngineConfig, start: Instant) -> Self {
+    fn new(vip: Vip, config: EngineConfig, start: Instant, rng: &mut StdRng) -> Self {
+        let identity = IdentityKey::generate(rng);
+        let known = KnownPeers::new(*identity.public(), TrustPolicy::FirstUse);
         Self {
-            engine: Engine::new(config),
+            engine: Engine::new(config, Endpoint::new(identity.clone(), &[], None, rng), known),
             vip,
             config,
+            identity,
+            secrets: Vec::new(),
+            name: None,
             unix_time: UNIX_TIME,
             delays: [DELAY; 2],
             packets: Vec::new(),
@@ -319,5 +390,18 @@ impl Node {
             hub_decoder: FrameDecoder::new(DEFAULT_MAX_BODY_LEN),
             last_arrivals: [start; 2],
         }
+    }
+
+    /// Messages that came through a tunnel.
+    pub(super) fn sealed_messages(&self) -> impl Iterator<Item = &[u8]> {
+        let sealed = self.messages.iter().filter(|(_, version, _)| version.is_some());
+        sealed.map(|(_, _, message)| &**message)
+    }
+
+    /// Starts anew, knowing `known`.
+    pub(super) fn start(&mut self, known: KnownPeers, rng: &mut StdRng) {
+        let (identity, name) = (self.identity.clone(), self.name.clone());
+        let endpoint = Endpoint::new(identity, &self.secrets, name, rng);
+        self.engine = Engine::new(self.config, endpoint, known);
     }
 }

@@ -9,7 +9,7 @@ use etherparse::{IcmpEchoHeader, Icmpv4Slice, Icmpv4Type};
 
 use super::net::Net;
 use super::{echo_request, icmp_kind, network, udp, vip, with_options};
-use crate::engine::{DropReason, Engine, EngineConfig, Event, TunnelState};
+use crate::engine::{DropReason, Event, TunnelState};
 
 #[test]
 fn first_packet_opens_the_tunnel_and_is_delivered() {
@@ -19,8 +19,9 @@ fn first_packet_opens_the_tunnel_and_is_delivered() {
     assert_eq!(net.peer(0, 1).tunnel, TunnelState::Opening);
     net.run_ms(100);
     assert_eq!(net.nodes[1].packets, [packet]);
-    assert_eq!(net.nodes[0].events, [Event::TunnelOpen(vip(1))]);
-    assert_eq!(net.nodes[1].events, [Event::TunnelOpen(vip(0))]);
+    for (i, peer) in [(0, vip(1)), (1, vip(0))] {
+        assert!(matches!(&net.nodes[i].events[..], [Event::TunnelOpen(open)] if open.vip == peer));
+    }
     let report = net.peer(0, 1);
     assert_eq!((report.tunnel, report.tx_frames, report.queued_len), (TunnelState::Open, 1, 0));
     assert_eq!(net.peer(1, 0).verified_ago, Some(Duration::from_millis(40)));
@@ -117,7 +118,8 @@ fn what_is_no_packet_for_a_peer_is_counted_under_its_reason() {
 #[test]
 fn packet_before_the_first_link_has_no_route() {
     let mut net = Net::new(2);
-    net.nodes[0].engine = Engine::new(EngineConfig::default());
+    let known = net.nodes[0].engine.known_peers().clone();
+    net.nodes[0].start(known, &mut net.rng);
     let packet = net.packet(0, 1, b"");
     net.send(0, &packet);
     assert_eq!(net.drops(0, DropReason::NoRoute), 1);

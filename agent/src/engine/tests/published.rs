@@ -2,7 +2,7 @@
 
 use super::net::Net;
 use super::{MARKER, s2c, vip};
-use crate::engine::{DropReason, Event, MessageFailure, Refusal, TunnelState};
+use crate::engine::{DropReason, Event, MessageFailure, Refusal, TunnelState, Version};
 
 const TUNNEL_EXISTS: &[u8] = b"\x15\xFFC2C tunnel already exists";
 
@@ -32,7 +32,7 @@ fn tunnel_that_exists_is_said_and_there_is_something_to_do() {
 
 #[test]
 fn refusal_while_the_peer_was_just_heard_is_the_reason_later() {
-    let mut net = Net::new(2);
+    let mut net = Net::version_1(2);
     net.open(0, 1);
     net.link_down(0);
     net.link_up(0, vip(0));
@@ -81,9 +81,9 @@ fn word_for_not_supported_is_a_message_where_nothing_is_opening() {
     let mut net = Net::new(2);
     let words = b"E:NotSupported";
     net.give(0, &s2c(vip(0), vip(1), words));
-    assert_eq!(net.nodes[0].messages, [(vip(1), false, words.to_vec())]);
+    assert_eq!(net.nodes[0].messages, [(vip(1), None, words.to_vec())]);
     net.open(0, 1);
     net.message(0, 1, vip(1), MARKER).unwrap();
     net.run_ms(100);
-    assert_eq!(net.nodes[1].messages, [(vip(0), true, MARKER.to_vec())]);
+    assert_eq!(net.nodes[1].messages, [(vip(0), Some(Version::Two), MARKER.to_vec())]);
 }

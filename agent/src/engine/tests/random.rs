@@ -9,8 +9,8 @@ use dosp_proto::vip::Vip;
 
 use super::MARKER;
 use super::hub::{Faults, below, chance};
-use super::net::Net;
-use crate::engine::{DropReason, EngineConfig};
+use super::net::{Net, VERSION_1};
+use crate::engine::DropReason;
 
 /// One turn of a scenario, in virtual milliseconds.
 const TURN_MS: u64 = 250;
@@ -106,7 +106,7 @@ fn run(seed: u64, faults: Faults, upsets: Upsets) -> Scenario {
 
 impl Scenario {
     fn new(seed: u64, faults: Faults, upsets: Upsets) -> Self {
-        let config = EngineConfig { carries_ip: true, shields_up: false };
+        let config = VERSION_1;
         let num_nodes = 2 + usize::from(seed % 2 == 1);
         let mut net = Net::with_configs(seed, &vec![config; num_nodes]);
         net.hub.faults = faults;
@@ -201,8 +201,8 @@ impl Scenario {
                 let parsed = Ipv4Packet::parse(&packet).unwrap();
                 self.check_delivery(i, parsed.src(), &packet, PACKET_ID_AT);
             }
-            for (from, sealed, message) in messages {
-                if sealed {
+            for (from, version, message) in messages {
+                if version.is_some() {
                     self.check_delivery(i, from, &message, MARKER.len());
                 } else {
                     // By nobody's word: frames that an agent without a tunnel cannot open.

@@ -97,7 +97,23 @@ impl<'a> Handshake<'a> {
     }
 }
 
+/// Whether DATA is a hello, by its form alone.
+#[must_use]
+pub fn is_hello(data: &[u8]) -> bool {
+    matches!(Handshake::parse(data), Some(Handshake::Hello(_)))
+}
+
+/// The reason where DATA refuses a handshake. Nobody vouches for it.
+#[must_use]
+pub fn refusal(data: &[u8]) -> Option<&str> {
+    match Handshake::parse(data) {
+        Some(Handshake::Refused(reason)) => Some(reason),
+        _ => None,
+    }
+}
+
 /// DATA that refuses a handshake.
-pub(super) fn encode_refusal(reason: &str) -> Vec<u8> {
+#[must_use]
+pub fn encode_refusal(reason: &str) -> Vec<u8> {
     [&[MARK, REFUSED], reason.as_bytes()].concat()
 }

@@ -17,8 +17,8 @@ use rand::CryptoRng;
 use x25519_dalek::SharedSecret;
 
 use self::established::Established;
-pub use self::hello::{HELLO_LEN, throwaway_hello};
-use self::hello::{Handshake, Hello, encode_refusal};
+pub use self::hello::{HELLO_LEN, encode_refusal, is_hello, refusal, throwaway_hello};
+use self::hello::{Handshake, Hello};
 use self::opening::{Opening, agree};
 use self::session::Session;
 pub use self::session::{Exhausted, OVERHEAD_LEN, OpenError};
@@ -148,13 +148,6 @@ impl Tunnel {
         let opening = Opening::new(now, rng);
         self.outgoing.push_back(opening.hello.encode().to_vec());
         self.opening = Some(opening);
-    }
-
-    /// The hello of an opening that somebody else sends and repeats, with bytes of his own behind it.
-    /// An answer to it opens the tunnel.
-    pub fn offer(&mut self, now: Now, rng: &mut impl CryptoRng) -> [u8; HELLO_LEN] {
-        let new = || Opening { retry_at: None, ..Opening::new(now, rng) };
-        self.opening.get_or_insert_with(new).hello.encode()
     }
 
     /// Forgets all keys, as after a reconnect: the vIP may be somebody else's now. What is known of

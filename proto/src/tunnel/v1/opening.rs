@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use rand::CryptoRng;
 use x25519_dalek::{PublicKey, SharedSecret, StaticSecret};
 
-use super::ReceiveError;
-use super::hello::Hello;
+use super::hello::{HELLO_LEN, Hello};
+use super::{ReceiveError, Tunnel};
 use crate::Now;
 
 /// An unanswered opening is repeated after this long, then after twice as long, and so on.
@@ -48,6 +48,20 @@ impl Opening {
         self.retry_after = (self.retry_after * 2).min(MAX_RETRY);
         self.retry_at = Some(now + jittered(self.retry_after, rng));
         Some(self.hello.encode().to_vec())
+    }
+}
+
+impl Tunnel {
+    /// The hello of an opening that somebody else sends and repeats, with bytes of his own behind it.
+    /// An answer to it opens the tunnel.
+    pub fn offer(&mut self, now: Now, rng: &mut impl CryptoRng) -> [u8; HELLO_LEN] {
+        let new = || Opening { retry_at: None, ..Opening::new(now, rng) };
+        self.opening.get_or_insert_with(new).hello.encode()
+    }
+
+    /// Takes back an [offer](Self::offer) that nobody answered.
+    pub fn withdraw(&mut self) {
+        self.opening.take_if(|opening| opening.retry_at.is_none());
     }
 }
 

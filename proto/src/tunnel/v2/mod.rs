@@ -29,7 +29,7 @@ pub use self::control::Control;
 pub use self::endpoint::{AnswerError, Endpoint, Ends, Proved};
 pub use self::noise::NoiseError;
 pub use self::packets::{MAX_PACKETS, Packets};
-pub use self::payload::{Introduction, is_name};
+pub use self::payload::{Introduction, MAX_NAME_LEN, is_name};
 pub use self::session::OpenError;
 pub use self::tunnel::{Answer, HandshakeError, Opened, Tunnel};
 pub use self::wire::{Message, OVERHEAD_LEN, Opening, Reply};

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 
-/// Longest name: a DNS label.
-const MAX_NAME_LEN: usize = 63;
+/// The longest name in bytes: a label of a DNS name (RFC 1035, § 2.3.4).
+pub const MAX_NAME_LEN: usize = 63;
 
 /// What a node says of itself. Nobody vouches for the name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

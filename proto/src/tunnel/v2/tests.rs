@@ -156,7 +156,7 @@ impl Pair {
                 if due {
                     self.sides[i].tunnel.handle_timeout(self.now, &mut self.rng);
                 }
-                if self.sides[i].tunnel.needs_opening(self.now) {
+                if self.sides[i].tunnel.needs_opening() {
                     self.start(i);
                 }
             }

@@ -1,14 +1,18 @@
 //! What one peer's tunnel remembers: an opening under way, the session it sends in, and those that
 //! only receive.
 
+mod handshake;
+mod timers;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use rand::{CryptoRng, RngExt};
+use rand::CryptoRng;
 
+pub use self::handshake::HandshakeError;
 use super::Kind;
-use super::endpoint::{AnswerError, Endpoint, Ends, Proved};
-use super::noise::{Answered, Initiator, NoiseError};
+use super::endpoint::{Endpoint, Ends, Proved};
+use super::noise::{Answered, Initiator};
 use super::payload::Introduction;
 use super::session::{MAX_AGE, OpenError, Role, Session};
 use super::wire::{Opening, Reply};
@@ -20,21 +24,13 @@ use crate::tunnel::v1::HELLO_LEN;
 
 /// An unanswered opening is repeated after this long, then after twice as long, and so on.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// An opening is repeated at least this often.
-const MAX_RETRY: Duration = Duration::from_secs(5);
-/// After so long without a session an opening is given up; the next packet makes a new one.
-const GIVE_UP: Duration = Duration::from_secs(90);
-/// Where both open at once, the side with the lower vIP insists so long.
-const INSIST_FOR: Duration = Duration::from_secs(5);
-/// Message 3 is repeated after these times, until a frame of the session verifies …
+/// Message 3 is repeated after these times, until a frame of the session verifies.
 const PROOF_REPEATS: [Duration; 4] = [
     Duration::from_millis(250),
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_secs(2),
 ];
-/// … and after so long the session is given up.
-const UNCONFIRMED_FOR: Duration = Duration::from_secs(5);
 /// Who got something and has nothing to say says that he is there, after so long.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(5);
 /// Who sent something and heard nothing for so long opens anew.
@@ -47,26 +43,6 @@ const MAX_OLDER: usize = 3;
 const HANDSHAKES_PER_SECOND: u32 = 20;
 /// … and so many at once.
 const HANDSHAKE_BURST: u32 = 5;
-
-/// Why a handshake message was not taken. The tunnel is as it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum HandshakeError {
-    /// An opening that is not answered.
-    #[error(transparent)]
-    Answer(#[from] AnswerError),
-    /// It is not what it should be.
-    #[error(transparent)]
-    Noise(#[from] NoiseError),
-    /// It answers nothing that is under way.
-    #[error("no handshake with this index is under way")]
-    NoHandshake,
-    /// Both sides opened at once, and ours stands.
-    #[error("our own opening comes first")]
-    Crossed,
-    /// More of them than anybody needs.
-    #[error("too many handshakes")]
-    TooMany,
-}
 
 /// An answer to our opening. The peer has shown its key; we have not shown ours yet.
 pub struct Answer {
@@ -149,7 +125,11 @@ pub struct Tunnel {
     /// Since when openings lead to nothing, where a new one is due.
     reopen_since: Option<Instant>,
     keepalive_at: Option<Instant>,
-    overdue_at: Option<Instant>,
+    /// Since when what was sent has had no answer.
+    unanswered_since: Option<Instant>,
+    /// When to look at that again.
+    unanswered_at: Option<Instant>,
+    is_silent: bool,
     verified_at: Option<Instant>,
 }
 
@@ -168,7 +148,9 @@ impl Default for Tunnel {
             rekey_due: false,
             reopen_since: None,
             keepalive_at: None,
-            overdue_at: None,
+            unanswered_since: None,
+            unanswered_at: None,
+            is_silent: false,
             verified_at: None,
         }
     }
@@ -178,7 +160,7 @@ impl Tunnel {
     /// Whether [`Self::seal`] has a session to seal in.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.current.is_some() || self.proving.is_some()
+        (self.current.is_some() && !self.is_silent) || self.proving.is_some()
     }
 
     /// Whether the peer has proved its key, in the session that is sent in.
@@ -193,10 +175,17 @@ impl Tunnel {
         self.opener.as_ref().map(|opener| opener.since)
     }
 
+    /// Whether a handshake of ours is under way.
+    #[must_use]
+    pub fn is_opening(&self) -> bool {
+        self.opener.is_some() || self.proving.is_some()
+    }
+
     /// The key at the other end of the session that is sent in, or of the last one.
     #[must_use]
     pub fn key(&self) -> Option<&PublicKey> {
-        self.key.as_ref()
+        let unconfirmed = self.proving.as_ref().filter(|_| self.current.is_none());
+        unconfirmed.map(|proving| &proving.key).or(self.key.as_ref())
     }
 
     /// What the peer says of itself; its name is a claim.
@@ -232,7 +221,8 @@ impl Tunnel {
         buffer: &mut PacketBuf,
         now: Instant,
     ) -> bool {
-        let session = match (&mut self.current, &mut self.proving) {
+        let current = self.current.as_mut().filter(|_| !self.is_silent);
+        let session = match (current, &mut self.proving) {
             (Some(session), _) => session,
             (None, Some(proving)) => &mut proving.session,
             (None, None) => return false,
@@ -245,8 +235,9 @@ impl Tunnel {
         }
         self.rekey_due |= session.wants_rekey_on_send(now);
         self.keepalive_at = None;
-        if kind != Kind::Keepalive {
-            self.overdue_at.get_or_insert(now + OVERDUE_AFTER);
+        if kind != Kind::Keepalive && self.unanswered_since.is_none() {
+            self.unanswered_since = Some(now);
+            self.unanswered_at = Some(now + OVERDUE_AFTER);
         }
         true
     }
@@ -268,7 +259,7 @@ impl Tunnel {
         let (kind, content) = session.open(data, now)?;
         let rekey_due = session.wants_rekey_on_receive(now);
         self.verified_at = Some(now);
-        self.overdue_at = None;
+        self.answered();
         if let (true, Some(proving)) = (confirms, self.proving.take()) {
             self.replace(proving.session, proving.key, proving.introduction, now);
         }
@@ -284,10 +275,17 @@ impl Tunnel {
     /// Whether it is time for [`Self::open`] though nothing may wait: the session is worn, or the peer
     /// does not answer in it.
     #[must_use]
-    pub fn needs_opening(&self, now: Instant) -> bool {
-        let overdue = self.overdue_at.is_some_and(|at| at <= now);
-        let due = self.rekey_due || overdue || self.reopen_since.is_some();
+    pub fn needs_opening(&self) -> bool {
+        let due = self.rekey_due || self.reopen_since.is_some();
         due && self.opener.is_none() && self.proving.is_none()
+    }
+
+    /// Repeats an opening that is under way not before `at`: the peer answered in another way, and
+    /// would take a repetition for a second opening.
+    pub fn pause_opening(&mut self, at: Instant) {
+        if let Some(opener) = &mut self.opener {
+            opener.retry_at = opener.retry_at.max(at);
+        }
     }
 
     /// Gives up an opening that is under way: the peer answered in another way.
@@ -311,59 +309,6 @@ impl Tunnel {
     /// The next DATA to send to the peer as it is.
     pub fn poll_data(&mut self) -> Option<Vec<u8>> {
         self.outgoing.pop_front()
-    }
-
-    /// When [`Self::handle_timeout`] wants to be called.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let opener = self.opener.as_ref().map(|opener| opener.retry_at);
-        let proving = self.proving.as_ref();
-        let proving = proving.map(|proving| proving.repeat_at.unwrap_or(proving.give_up_at));
-        let current = self.current.as_ref().map(|session| session.created_at + MAX_AGE);
-        let older = self.older.iter().map(|older| older.until);
-        let is_idle = self.opener.is_none() && self.proving.is_none();
-        let overdue = self.overdue_at.filter(|_| is_idle);
-        let timers = [opener, proving, current, self.keepalive_at, overdue];
-        timers.into_iter().flatten().chain(older).min()
-    }
-
-    /// Repeats what has no answer, gives signs of life, and erases what is too old. Afterwards
-    /// [`Self::needs_opening`] may say that a new opening is due.
-    pub fn handle_timeout(&mut self, now: Instant, rng: &mut impl CryptoRng) {
-        self.older.retain(|older| older.until > now);
-        self.current.take_if(|session| session.has_ended(now));
-        self.proving_timeout(now);
-        self.opener_timeout(now, rng);
-        if self.keepalive_at.is_some_and(|at| at <= now) {
-            self.keepalive_at = None;
-            self.send_keepalive(&[], now);
-        }
-    }
-
-    fn opener_timeout(&mut self, now: Instant, rng: &mut impl CryptoRng) {
-        let Some(opener) = self.opener.as_mut().filter(|opener| opener.retry_at <= now) else {
-            return;
-        };
-        if now.duration_since(opener.since) >= GIVE_UP {
-            self.opener = None;
-            return;
-        }
-        opener.retry_after = (opener.retry_after * 2).min(MAX_RETRY);
-        opener.retry_at = now + jittered(opener.retry_after, rng);
-        self.outgoing.push_back(opener.data.clone());
-    }
-
-    fn proving_timeout(&mut self, now: Instant) {
-        let Some(proving) = &mut self.proving else { return };
-        if proving.give_up_at <= now {
-            self.reopen_since =
-                Some(proving.since).filter(|since| now.duration_since(*since) < GIVE_UP);
-            self.proving = None;
-        } else if proving.repeat_at.is_some_and(|at| at <= now) {
-            proving.num_repeats += 1;
-            proving.repeat_at = PROOF_REPEATS.get(proving.num_repeats).map(|after| now + *after);
-            self.outgoing.push_back(proving.data.clone());
-        }
     }
 
     fn send_keepalive(&mut self, content: &[u8], now: Instant) {
@@ -397,7 +342,8 @@ impl Tunnel {
         });
         self.key = Some(key);
         (self.opener, self.reopen_since) = (None, None);
-        (self.rekey_due, self.overdue_at) = (false, None);
+        self.rekey_due = false;
+        self.answered();
     }
 
     /// The responder's first keepalive has its name.
@@ -438,10 +384,3 @@ impl Tunnel {
         buffer.content().to_vec()
     }
 }
-
-/// `duration`, longer by up to a quarter.
-fn jittered(duration: Duration, rng: &mut impl CryptoRng) -> Duration {
-    duration + duration.mul_f64(rng.random_range(0.0..0.25))
-}
-
-mod handshake;

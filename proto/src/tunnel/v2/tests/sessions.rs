@@ -115,6 +115,21 @@ fn peer_that_lost_its_state_is_found_out_and_met_again() {
 }
 
 #[test]
+fn nothing_more_is_sent_to_a_peer_that_is_silent_and_its_return_is_heard() {
+    let mut pair = Pair::open();
+    let returns = pair.seal(B, b"still here").unwrap();
+    pair.pass_quietly(Duration::from_secs(1), false);
+    pair.seal(A, b"anybody there?").unwrap();
+    pair.pass_quietly(Duration::from_secs(24), false);
+    assert!(pair.sides[A].tunnel.is_open());
+    pair.pass_quietly(Duration::from_secs(2), false);
+    assert!(!pair.sides[A].tunnel.is_open());
+    assert_eq!(pair.seal(A, b"into the void"), None);
+    pair.give(A, &returns).unwrap();
+    assert!(pair.sides[A].tunnel.is_open());
+}
+
+#[test]
 fn silent_receiver_is_not_taken_for_dead() {
     let mut pair = Pair::open();
     for _ in 0..60 {

@@ -1,6 +1,34 @@
 //! How a session comes to be: three messages, with a look at the peer's key before the third one.
 
+use super::timers::jittered;
 use super::*;
+use crate::tunnel::v2::endpoint::AnswerError;
+use crate::tunnel::v2::noise::NoiseError;
+
+/// Where both open at once, the side with the lower vIP insists so long.
+const INSIST_FOR: Duration = Duration::from_secs(5);
+/// A session that nothing confirms is given up after so long.
+const UNCONFIRMED_FOR: Duration = Duration::from_secs(5);
+
+/// Why a handshake message was not taken. The tunnel is as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// An opening that is not answered.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// It is not what it should be.
+    #[error(transparent)]
+    Noise(#[from] NoiseError),
+    /// It answers nothing that is under way.
+    #[error("no handshake with this index is under way")]
+    NoHandshake,
+    /// Both sides opened at once, and ours stands.
+    #[error("our own opening comes first")]
+    Crossed,
+    /// More of them than anybody needs.
+    #[error("too many handshakes")]
+    TooMany,
+}
 
 impl Tunnel {
     /// Starts a handshake, unless one is under way. `hello` is what a peer that knows only version 1
@@ -25,7 +53,7 @@ impl Tunnel {
         self.outgoing.push_back(data.clone());
         let since = self.reopen_since.take().unwrap_or(now);
         let retry_at = now + jittered(FIRST_RETRY, rng);
-        (self.rekey_due, self.overdue_at) = (false, None);
+        self.rekey_due = false;
         self.opener = Some(Opener {
             initiator,
             index,

@@ -1,0 +1,114 @@
+//! What people say about peers: whom to trust, and by which name they go.
+
+use dosp_proto::tunnel::v2::is_name;
+use dosp_proto::vip::Vip;
+
+use super::Engine;
+use crate::known_peers::{AcceptError, KnownPeer, NameError};
+
+/// A change of whom to trust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// Accept the key that was refused at a vIP; where a fingerprint is given, that one only.
+    Accept(Vip, Option<String>),
+    /// Forget the key at a vIP.
+    Forget(Vip),
+}
+
+/// Why trust was not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrustError {
+    /// The key cannot be accepted.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
+    /// There is none to forget.
+    #[error("no key of {0} is known")]
+    Unknown(Vip),
+}
+
+/// Why a name stands for nobody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// Neither a vIP nor a name.
+    #[error("'{0}' is neither a vIP nor a name")]
+    Invalid(String),
+    /// Nobody is known by it.
+    #[error("no peer is known by the name '{0}'")]
+    Unknown(String),
+    /// More than one peer claims it, and it is nobody's yet.
+    #[error("more than one peer calls itself '{name}': {vips}")]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// Who does.
+        vips: String,
+    },
+    /// It cannot be given to who claims it.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+impl Engine {
+    /// Does what the operator says.
+    ///
+    /// # Errors
+    /// [`TrustError`].
+    pub fn change_trust(&mut self, change: Trust) -> Result<KnownPeer, TrustError> {
+        match change {
+            Trust::Accept(vip, fingerprint) => {
+                let accepted = self.known.accept(vip, fingerprint.as_deref())?;
+                self.end_tunnels(vip);
+                Ok(accepted)
+            }
+            Trust::Forget(vip) => {
+                let forgotten = self.known.forget(vip).ok_or(TrustError::Unknown(vip))?;
+                self.end_tunnels(vip);
+                Ok(forgotten)
+            }
+        }
+    }
+
+    /// What was agreed under another trust is no good any more.
+    fn end_tunnels(&mut self, vip: Vip) {
+        if let Some(peer) = self.peers.get_mut(&vip) {
+            peer.v2.discard();
+            peer.end_version_1();
+            peer.refusal = None;
+        }
+    }
+
+    /// Who goes by `name`. A name that is nobody's yet and that one peer claims is that peer's key's
+    /// from now on.
+    ///
+    /// # Errors
+    /// [`ResolveError`].
+    pub fn resolve(&mut self, name: &str) -> Result<Vip, ResolveError> {
+        let name = name.to_ascii_lowercase();
+        if !is_name(&name) {
+            return Err(ResolveError::Invalid(name.escape_debug().to_string()));
+        }
+        if let Some(known) = self.known.by_name(&name) {
+            return Ok(known.vip);
+        }
+        let claims = self.peers.iter().filter(|(_, peer)| {
+            let introduction = peer.v2.introduction().filter(|_| peer.v2.is_confirmed());
+            introduction.is_some_and(|introduction| introduction.name.as_ref() == Some(&name))
+        });
+        match claims.map(|(vip, _)| *vip).collect::<Vec<_>>()[..] {
+            [] => Err(ResolveError::Unknown(name)),
+            [vip] => {
+                self.known.bind_name(&name, vip)?;
+                Ok(vip)
+            }
+            ref several => {
+                let vips: Vec<_> = several.iter().map(Vip::to_string).collect();
+                Err(ResolveError::Ambiguous { name, vips: vips.join(", ") })
+            }
+        }
+    }
+
+    /// Whether what is known of peers changed, and is to be kept.
+    pub fn take_known_changed(&mut self) -> bool {
+        self.known.take_changed()
+    }
+}
