@@ -28,6 +28,10 @@ pub(super) struct Faults {
     pub(super) replay: u32,
     /// Also delivers a copy in somebody else's name.
     pub(super) forge: u32,
+    /// Cuts version 2 off a handshake.
+    pub(super) strip: u32,
+    /// Puts another key into a handshake.
+    pub(super) swap_keys: u32,
     /// Also tells the sender that the destination is offline or refuses.
     pub(super) lie: u32,
 }
@@ -48,8 +52,6 @@ pub(super) struct Hub {
     pub(super) hsk: Hsk,
     pub(super) clients: BTreeMap<Vip, usize>,
     pub(super) faults: Faults,
-    /// Whether it cuts version 2 off handshakes.
-    pub(super) strips: bool,
     /// Every S2C frame that came, stamped.
     pub(super) recorded: Vec<Vec<u8>>,
     /// Bodies of MSG frames for the hub itself.
@@ -67,7 +69,6 @@ impl Default for Hub {
             hsk: Hsk::OURS,
             clients: BTreeMap::new(),
             faults: Faults::default(),
-            strips: false,
             recorded: Vec::new(),
             messages: Vec::new(),
             asked: Vec::new(),
@@ -124,9 +125,17 @@ impl Hub {
             return;
         }
         let mut frame = frame;
-        if self.strips && frame[S2C_HEADER_LEN] == 0x15 && frame.len() > S2C_HEADER_LEN + HELLO_LEN
-        {
-            frame = s2c(dst, from.1, &frame[S2C_HEADER_LEN..][..HELLO_LEN]);
+        let hello = S2C_HEADER_LEN..S2C_HEADER_LEN + HELLO_LEN;
+        if frame.get(hello.start) == Some(&0x15) && frame.len() > hello.end {
+            if chance(faults.swap_keys, rng) {
+                // Where both the hello of version 1 and the Noise messages begin with a key.
+                rng.fill_bytes(&mut frame[hello.end - 32..hello.end]);
+                let noise = frame.len().min(hello.end + 13)..frame.len().min(hello.end + 45);
+                rng.fill_bytes(&mut frame[noise]);
+            }
+            if chance(faults.strip, rng) {
+                frame = s2c(dst, from.1, &frame[hello]);
+            }
         }
         if chance(faults.flip, rng) && frame.len() > S2C_HEADER_LEN {
             let at = S2C_HEADER_LEN + below(frame.len() - S2C_HEADER_LEN, rng);

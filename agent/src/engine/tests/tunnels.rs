@@ -92,7 +92,7 @@ fn forged_answer_of_version_1_loses_to_the_true_one() {
 fn stripped_handshake_never_brings_down_a_peer_that_is_known() {
     let mut net = Net::new(2);
     net.open(0, 1);
-    net.hub.strips = true;
+    net.hub.faults.strip = 1000;
     for i in [0, 1] {
         net.restart(i);
     }
@@ -111,7 +111,7 @@ fn stripped_handshake_never_brings_down_a_peer_that_is_known() {
     let downgrades = |event: &&Event| matches!(event, Event::Refused(_, Refusal::Downgrade));
     assert_eq!(net.nodes[0].events.iter().filter(downgrades).count(), 1, "said once");
     assert_eq!((net.hub.leaks, net.nodes[1].messages.len()), (0, 0));
-    net.hub.strips = false;
+    net.hub.faults.strip = 0;
     net.run_ms(6_000);
     net.open(0, 1);
 }
