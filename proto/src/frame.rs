@@ -31,6 +31,8 @@ pub const MIN_MAX_BODY_LEN: usize = 66 * 1024;
 
 /// A decoder's buffer starts with this much room and grows only as bytes arrive.
 const MIN_SPACE: usize = 16 * 1024;
+/// A decoder that waits for the rest of a frame holds at most so many times what it has of it.
+const MIN_SAVING: usize = 16;
 
 /// Why a byte stream stopped being frames. The connection cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -250,21 +252,26 @@ impl FrameDecoder {
         self.end - self.start
     }
 
-    /// Takes the empty buffer away, so that an idle connection owns none; `None` while bytes of an
-    /// unfinished frame are in it.
+    /// Takes the buffer away, so that a connection on which nothing comes owns none. The beginning of
+    /// an unfinished frame stays, in memory of its own length; `None` where it is too long for that
+    /// to save much, or there is no buffer.
     pub fn detach_buffer(&mut self) -> Option<Vec<u8>> {
-        if self.buffered_len() > 0 || self.buffer.is_empty() {
+        let unfinished = self.buffer.get(self.start..self.end)?;
+        if self.buffer.is_empty() || unfinished.len() > self.buffer.len() / MIN_SAVING {
             return None;
         }
-        (self.start, self.end) = (0, 0);
-        Some(std::mem::take(&mut self.buffer))
+        let unfinished = unfinished.to_vec();
+        (self.start, self.end) = (0, unfinished.len());
+        Some(std::mem::replace(&mut self.buffer, unfinished))
     }
 
-    /// Gives a buffer to a decoder that has none; its length is the room that it offers.
-    pub fn attach_buffer(&mut self, buffer: Vec<u8>) {
-        if self.buffer.is_empty() {
-            self.buffer = buffer;
-        }
+    /// Gives a buffer to a decoder whose own was taken away; its length is the room that it offers.
+    pub fn attach_buffer(&mut self, mut buffer: Vec<u8>) {
+        let unfinished = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let Some(room) = buffer.get_mut(..unfinished.len()) else { return };
+        room.copy_from_slice(unfinished);
+        (self.start, self.end) = (0, unfinished.len());
+        self.buffer = buffer;
     }
 }
 

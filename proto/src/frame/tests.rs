@@ -84,18 +84,29 @@ fn buffer_grows_with_what_arrived_not_with_what_was_announced() {
 }
 
 #[test]
-fn idle_decoder_gives_its_buffer_away_but_never_an_unfinished_frame() {
+fn idle_decoder_gives_its_buffer_away_and_keeps_an_unfinished_frame() {
     let mut decoder = FrameDecoder::new(4096);
     assert!(decoder.detach_buffer().is_none(), "it has none yet");
     decoder.extend(b"\x02\x00\x00\x00\x00\x02\x00");
     assert_eq!(frames_of(&mut decoder).unwrap().len(), 1);
+    assert!(decoder.detach_buffer().unwrap().len() >= MIN_SPACE);
+    assert_eq!((decoder.buffered_len(), decoder.buffer.capacity()), (2, 2));
+    assert!(decoder.detach_buffer().is_none(), "what it has left is the frame's");
+    decoder.attach_buffer(vec![0xEE; MIN_SPACE]);
+    decoder.extend(b"\x00\x00\x00\x02\x00\x00\x00\x00");
+    assert_eq!(frames_of(&mut decoder).unwrap(), [(2, Vec::new()), (2, Vec::new())]);
+}
+
+#[test]
+fn long_unfinished_frame_keeps_its_buffer() {
+    let mut decoder = FrameDecoder::new(4096);
+    decoder.extend(&[1, 0, 0, 0x10, 0]);
+    decoder.extend(&[7; 2000]);
+    assert!(decoder.next_frame().unwrap().is_none());
     assert!(decoder.detach_buffer().is_none());
-    decoder.extend(b"\x00\x00\x00");
-    assert_eq!(frames_of(&mut decoder).unwrap().len(), 1);
-    let buffer = decoder.detach_buffer().unwrap();
-    decoder.attach_buffer(buffer);
-    decoder.extend(b"\x02\x00\x00\x00\x00");
-    assert_eq!(frames_of(&mut decoder).unwrap(), [(2, Vec::new())]);
+    decoder.attach_buffer(vec![0xEE; 7]);
+    decoder.extend(&[7; 2096]);
+    assert_eq!(frames_of(&mut decoder).unwrap(), [(1, vec![7; 4096])]);
 }
 
 proptest! {
@@ -118,6 +129,9 @@ proptest! {
             let (now, later) = rest.split_at((*cut).min(rest.len()));
             decoder.extend(now);
             found.extend(frames_of(&mut decoder).unwrap());
+            if let Some(buffer) = decoder.detach_buffer() {
+                decoder.attach_buffer(buffer);
+            }
             rest = later;
         }
         prop_assert_eq!(found, frames);
