@@ -1,4 +1,5 @@
-//! A real hub on the loopback interface, in this process, and clients that speak bytes to it.
+//! A real hub on the loopback interface, and clients that speak bytes to it. It is in this process,
+//! or a process of its own where its memory counts.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -6,10 +7,13 @@ mod admin;
 mod client;
 mod compression;
 mod control;
+mod crowds;
 mod functions;
 mod hostile;
 mod joining;
+mod memory;
 mod mpak;
 mod pressure;
+mod process;
 mod routing;
 mod stopping;
