@@ -29,9 +29,10 @@ const DEFAULT_FILE: &str = "/etc/dosp/server.toml";
 const EXIT_FAILED: u8 = 1;
 /// Usage or configuration.
 const EXIT_USAGE: u8 = 2;
-
 /// There is no hub to ask.
 const EXIT_NOT_RUNNING: u8 = 3;
+/// The hub is not this user's to ask.
+const EXIT_NO_PRIVILEGE: u8 = 77;
 
 /// The DoSP hub: routes frames by vIP and cannot read them.
 #[derive(Debug, Parser)]
@@ -243,7 +244,11 @@ fn report(error: &anyhow::Error) -> ExitCode {
     let (code, hint) = if let Some(error) = error.downcast_ref::<ConfigError>() {
         (EXIT_USAGE, Some(error.hint()))
     } else if let Some(error) = error.downcast_ref::<ControlError>() {
-        let code = if ask::is_not_running(error) { EXIT_NOT_RUNNING } else { EXIT_FAILED };
+        let code = match error {
+            ControlError::NotRunning { .. } => EXIT_NOT_RUNNING,
+            ControlError::Forbidden { .. } => EXIT_NO_PRIVILEGE,
+            _ => EXIT_FAILED,
+        };
         (code, ask::hint(error))
     } else if let Some(error) = error.downcast_ref::<StartError>() {
         let code = match error {

@@ -57,11 +57,6 @@ pub(super) fn admin(args: AdminArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Exit code 3 is for a hub that is not there.
-pub(super) fn is_not_running(error: &ControlError) -> bool {
-    matches!(error, ControlError::NotRunning { .. })
-}
-
 pub(super) fn hint(error: &ControlError) -> Option<String> {
     let hint = match error {
         ControlError::NotRunning { .. } => "start one with 'dosp-server', or name its --socket",
