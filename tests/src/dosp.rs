@@ -24,6 +24,7 @@ pub const RETURN_TIMEOUT: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub struct Hub {
     net: Arc<Net>,
+    config: String,
     args: Vec<String>,
     process: Process,
 }
@@ -31,14 +32,20 @@ pub struct Hub {
 impl Hub {
     /// Starts a hub on the default port with further arguments, and waits until it listens.
     pub fn start(net: &Arc<Net>, args: &[&str]) -> Result<Self> {
-        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        let process = Self::spawn(net, &args)?;
-        Ok(Self { net: Arc::clone(net), args, process })
+        Self::start_configured(net, "", args)
     }
 
-    fn spawn(net: &Net, args: &[String]) -> Result<Process> {
-        let config = empty_config(net)?;
-        let mut all = vec!["run", "--config", &config, "--log", "debug"];
+    /// As above, with a configuration file of this text.
+    pub fn start_configured(net: &Arc<Net>, config: &str, args: &[&str]) -> Result<Self> {
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        let process = Self::spawn(net, config, &args)?;
+        Ok(Self { net: Arc::clone(net), config: config.to_owned(), args, process })
+    }
+
+    fn spawn(net: &Net, config: &str, args: &[String]) -> Result<Process> {
+        let config = write_file(net.dir(), "server.toml", config)?;
+        let socket = Self::socket(net);
+        let mut all = vec!["run", "--config", &config, "--socket", &socket, "--log", "debug"];
         all.extend(args.iter().map(String::as_str));
         let mut process =
             net.hub.spawn("dosp-server", &binary("dosp-server")?, &all)?.shown_on_drop();
@@ -49,6 +56,20 @@ impl Hub {
         Ok(process)
     }
 
+    /// Its local socket.
+    fn socket(net: &Net) -> String {
+        net.dir().join("server.sock").display().to_string()
+    }
+
+    /// Runs `dosp-server COMMAND ARGS`, which asks it over its local socket, to its end.
+    pub fn ask(&self, command: &str, args: &[&str]) -> Result<Output> {
+        let socket = Self::socket(&self.net);
+        let all = [&[command, "--socket", &socket], args].concat();
+        let program = binary("dosp-server")?;
+        let process = self.net.hub.spawn(&format!("dosp-server-{command}"), &program, &all)?;
+        process.output(Duration::from_secs(10))
+    }
+
     /// kill -9.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()
@@ -56,7 +77,7 @@ impl Hub {
 
     /// Starts it again, as it was started first.
     pub fn start_again(&mut self) -> Result<()> {
-        self.process = Self::spawn(&self.net, &self.args)?;
+        self.process = Self::spawn(&self.net, &self.config, &self.args)?;
         Ok(())
     }
 
@@ -172,7 +193,8 @@ impl Host {
     pub fn agent_command(&self) -> Result<Vec<String>> {
         let dir = self.ns.dir();
         let socket = dir.join(format!("{}.sock", self.address));
-        let config = empty_file(dir, "agent.toml")?;
+        // What is in `/etc/dosp` is not the test's.
+        let config = write_file(dir, "agent.toml", "")?;
         let program = binary("dosp-agent")?.display().to_string();
         let socket = socket.display().to_string();
         let state = self.state().display().to_string();
@@ -306,13 +328,8 @@ fn modified_at(path: &Path) -> Result<SystemTime> {
     fs::metadata(path).and_then(|it| it.modified()).with_context(|| format!("look at {path:?}"))
 }
 
-fn empty_config(net: &Net) -> Result<String> {
-    empty_file(net.dir(), "server.toml")
-}
-
-/// Tests must not read what is in `/etc/dosp`.
-fn empty_file(dir: &Path, name: &str) -> Result<String> {
+fn write_file(dir: &Path, name: &str, text: &str) -> Result<String> {
     let path = dir.join(name);
-    fs::write(&path, "").with_context(|| format!("write {path:?}"))?;
+    fs::write(&path, text).with_context(|| format!("write {path:?}"))?;
     Ok(path.display().to_string())
 }

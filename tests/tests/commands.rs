@@ -146,8 +146,9 @@ fn commands_without_a_running_agent_exit_with_3() -> Result<()> {
     needs_root!();
     let net = Net::star(1)?;
 
-    for args in [&["status"][..], &["down"], &["peers"], &["ip"], &["send", "7.10.0.3", "x"]] {
-        net.hosts[0].agent(args)?.exits(3)?.says(&["dosp-agent: ", "\nhint: "])?;
+    for command in ["status", "down", "peers", "ip", "send hub x", "clients", "call time", "info"] {
+        let args: Vec<&str> = command.split(' ').collect();
+        net.hosts[0].agent(&args)?.exits(3)?.says(&["dosp-agent: ", "\nhint: "])?;
     }
     Ok(())
 }
