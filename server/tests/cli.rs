@@ -131,6 +131,24 @@ fn message_of_a_client_reaches_the_log_harmless() {
 }
 
 #[test]
+fn limit_on_files_is_raised_and_limits_the_clients() {
+    let program = env!("CARGO_BIN_EXE_dosp-server");
+    let line = format!(
+        "ulimit -Sn 300; ulimit -Hn 1000; exec {program} --listen 127.0.0.1:0 --network 10.7.0.0/16"
+    );
+    let mut child = Command::new("sh").args(["-c", &line]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let warning = next_line_with(&mut log, "the limit on open files is low");
+    next_line_with(&mut log, "listening");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(warning.contains("max_clients=744 wanted=10000"), "{warning}");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().nth(3), Some("1000"), "{files}");
+}
+
+#[test]
 fn running_hub_is_asked_over_its_socket() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("new/hub.sock");

@@ -8,10 +8,10 @@ use tempfile::NamedTempFile;
 
 use crate::client::{Client, TestHub, vip};
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A hub with one token; the file must live until it has started.
-fn admin_hub() -> TestHub {
+pub(crate) fn admin_hub() -> TestHub {
     let mut file = NamedTempFile::new().unwrap();
     writeln!(file, "some-other-long-token\n{TOKEN}").unwrap();
     TestHub::start_with(|config| config.admin_token_file = Some(file.path().to_owned()))

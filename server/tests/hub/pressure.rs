@@ -7,6 +7,7 @@ use dosp_proto::frame::FrameType;
 use dosp_proto::vip::Vip;
 use tokio::time::timeout;
 
+use crate::admin::{TOKEN, admin_hub};
 use crate::client::{Client, PATIENCE, TestHub, s2c};
 
 /// More than all the buffers between two clients hold.
@@ -92,6 +93,25 @@ async fn flood_of_questions_by_a_client_that_does_not_read_stops_nobody_else() {
     assert_others_talk(&mut alice, &mut bob, 50).await;
     assert!(!flooding.is_finished(), "the flooder waits for itself");
     flooding.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broadcast_waits_for_nobody_who_does_not_read() {
+    let hub = admin_hub();
+    let mut admin = hub.join().await;
+    admin.send(FrameType::AUTH, TOKEN.as_bytes()).await;
+    assert_eq!(admin.recv().await, (FrameType::AUTH, b"OK".to_vec()));
+    let (deaf, mut alice) = (hub.join().await, hub.join().await);
+    let message = vec![b'x'; 100_000];
+    let num_broadcasts = TOO_MUCH / message.len();
+    for _ in 0..num_broadcasts {
+        admin.send(FrameType::BCST, &message).await;
+        assert_eq!(admin.recv().await.0, FrameType::BCST);
+        assert_eq!(alice.recv().await, (FrameType::MSG, message.clone()));
+    }
+    admin.send(FrameType::BCST, b"last").await;
+    assert_eq!(admin.recv().await.1, b"Broadcast sent to 1 clients", "the other has no room");
+    drop(deaf);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
