@@ -55,7 +55,7 @@ fn call_of_a_function_that_is_not_there_fails_in_the_words_of_the_hub() -> Resul
     let host = overlay.agents[0].host();
 
     for way in WAYS {
-        let output = ask(host, &["call", "nosuch"], way)?.exits(1)?;
+        let output = ask(host, &["call", "nosuch"], way)?.exits(4)?;
         let words = "dosp-agent: the hub says: function not found: no such function\n";
         ensure!(output.stderr.starts_with(words) && output.stdout.is_empty(), "{output}");
         ensure!(output.took < Duration::from_secs(5), "{output}");
@@ -69,7 +69,7 @@ fn built_in_functions_are_not_there_unless_the_hub_is_told() -> Result<()> {
     let overlay = two_agents("")?;
 
     for way in WAYS {
-        let output = ask(overlay.agents[0].host(), &["call", "time"], way)?.exits(1)?;
+        let output = ask(overlay.agents[0].host(), &["call", "time"], way)?.exits(4)?;
         output.says(&["no such function"])?;
     }
     Ok(())
@@ -99,7 +99,7 @@ fn functions_of_the_configuration_run_within_their_limits() -> Result<()> {
             ("floods", "1000 bytes"),
             ("closed", "for administrators only"),
         ] {
-            let output = ask(host, &["call", name], way)?.exits(1)?;
+            let output = ask(host, &["call", name], way)?.exits(4)?;
             output.says(&["dosp-agent: the hub says: the function failed: ", words])?;
         }
     }

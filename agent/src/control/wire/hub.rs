@@ -57,14 +57,16 @@ impl From<HubAnswer> for Reply {
 
 impl From<RequestError> for Reply {
     fn from(error: RequestError) -> Self {
+        let refused = matches!(error, RequestError::Refused(_));
+        let hint = refused.then(|| "its operator decides what it answers, and to whom".to_owned());
         let kind = match &error {
             RequestError::NotConnected | RequestError::LinkLost => FailureKind::NotConnected,
             RequestError::TimedOut { .. } => FailureKind::TimedOut,
             RequestError::Busy
             | RequestError::NoInfo
-            | RequestError::Refused(_)
             | RequestError::Malformed(_) => FailureKind::Failed,
+            RequestError::Refused(_) => FailureKind::Refused,
         };
-        Self::Failed { kind, why: error.to_string(), hint: None }
+        Self::Failed { kind, why: error.to_string(), hint }
     }
 }
