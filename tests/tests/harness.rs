@@ -24,7 +24,8 @@ fn a_dropped_net_leaves_no_process_and_no_namespace() -> Result<()> {
     let name = net.hosts[0].ns.sh("ip netns identify")?.ok()?.stdout;
     // It outlives its parent, as a program that goes to the background does.
     let pid = net.hosts[0].ns.sh("setsid sleep 600 >/dev/null 2>&1 & echo $!")?.ok()?.stdout;
-    ensure!(runs(pid.trim()), "it did not start");
+    // While it becomes another program it has no command line.
+    wait_until("the process starts", Duration::from_secs(5), || Ok(runs(pid.trim())))?;
 
     drop(net);
 
