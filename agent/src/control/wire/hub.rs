@@ -62,9 +62,9 @@ impl From<RequestError> for Reply {
         let kind = match &error {
             RequestError::NotConnected | RequestError::LinkLost => FailureKind::NotConnected,
             RequestError::TimedOut { .. } => FailureKind::TimedOut,
-            RequestError::Busy
-            | RequestError::NoInfo
-            | RequestError::Malformed(_) => FailureKind::Failed,
+            RequestError::Busy | RequestError::NoInfo | RequestError::Malformed(_) => {
+                FailureKind::Failed
+            }
             RequestError::Refused(_) => FailureKind::Refused,
         };
         Self::Failed { kind, why: error.to_string(), hint }
