@@ -72,6 +72,7 @@ impl Engine {
             return Ok(());
         };
         if let Err(distrust) = self.known.judge(from, &answer.key) {
+            peer.v2.doubt();
             self.known.note_refused(from, answer.key);
             self.count_peer_drop(from, DropReason::Untrusted);
             self.handle_refusal(from, Refusal::Untrusted(distrust), now.instant);
@@ -92,6 +93,7 @@ impl Engine {
         let proved = peer.v2.handle_proof(reply, &mut self.endpoint, ends, now.instant, rng)?;
         let Some(proved) = proved else { return Ok(()) };
         if let Err(distrust) = self.known.judge(from, &proved.key) {
+            peer.v2.doubt();
             self.known.note_refused(from, proved.key);
             self.count_peer_drop(from, DropReason::Untrusted);
             self.refuse(from, KEY_REFUSED, now.instant);

@@ -23,6 +23,8 @@ use super::{
 const SHIELDS_DOWN: Duration = Duration::from_secs(5 * 60);
 /// An opening that carried both versions and was answered in version 1 waits so long for version 2.
 const VERSION_2_MAY_ANSWER_FOR: Duration = Duration::from_secs(2);
+/// A peer that sends in lost sessions is opened to at most so often.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(5);
 /// What a peer is told that opens in version 1 where that is not taken.
 const VERSION_1_OFF: &str = "version 1 is off here";
 /// A peer's or a hub's own words are cut to so many characters.
@@ -129,15 +131,31 @@ impl Engine {
             Some(Message::Frame { receiver }) if has_session(receiver) => {
                 self.handle_sealed(from, receiver, data, overlay, now.instant)
             }
-            Some(Message::Frame { .. }) if self.is_version_2(from) => Err(DropReason::NoSession),
-            Some(Message::Frame { .. }) | None => {
+            Some(Message::Frame { .. }) if self.is_version_2(from) => {
+                self.reopen_lost_session(from, now, rng);
+                Err(DropReason::NoSession)
+            }
+            Some(Message::Frame { .. }) => {
+                self.reopen_lost_session(from, now, rng);
                 self.handle_version_1(from, data, overlay, now, rng)
             }
+            None => self.handle_version_1(from, data, overlay, now, rng),
             Some(handshake) => {
                 self.handle_handshake(from, handshake, overlay, now, rng)?;
                 Ok(Inbound::Nothing)
             }
         }
+    }
+
+    /// The peer sends in a session that we have lost, as after a restart, and cannot know that.
+    fn reopen_lost_session(&mut self, from: Vip, now: Now, rng: &mut impl CryptoRng) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        let rested = |at: Instant| now.instant.duration_since(at) >= REOPEN_INTERVAL;
+        if peer.v1.is_open() || !peer.lost_session_at.is_none_or(rested) {
+            return;
+        }
+        peer.lost_session_at = Some(now.instant);
+        self.open_tunnel(from, now, rng);
     }
 
     /// Opens a frame of version 2. The peer is who its key says, whatever the hub may do.

@@ -110,6 +110,8 @@ pub(super) struct Peer {
     pub(super) no_answer_at: Option<Instant>,
     /// The last refusal, until a tunnel is open.
     pub(super) refusal: Option<Refusal>,
+    /// When it last sent a frame of a session that is not there, and was opened to.
+    pub(super) lost_session_at: Option<Instant>,
     /// The key that went from here to another vIP, and when.
     pub(super) left: Option<(PublicKey, Instant)>,
     pub(super) echoes: TokenBucket,
@@ -143,6 +145,7 @@ impl Peer {
             seen_at: now,
             no_answer_at: None,
             refusal: None,
+            lost_session_at: None,
             left: None,
             echoes: TokenBucket::new(ECHOES_PER_SECOND, ECHOES_PER_SECOND),
             refusals: TokenBucket::new(REFUSALS_PER_SECOND, REFUSALS_PER_SECOND),

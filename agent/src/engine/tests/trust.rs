@@ -62,6 +62,36 @@ fn new_key_may_not_come_in_from_the_other_side_either() {
 }
 
 #[test]
+fn changed_key_is_noticed_at_once_where_something_is_sent() {
+    let mut net = Net::new(2);
+    net.open(0, 1);
+    net.run_ms(30_000);
+    net.replace(1);
+    // Sealed for the old key: only what comes back shows that it is gone.
+    net.message(0, 1, vip(1), MARKER).unwrap();
+    net.run_ms(200);
+    assert_eq!(net.nodes[0].events.iter().filter_map(distrusts).count(), 1);
+    net.message(0, 2, vip(1), MARKER).unwrap();
+    net.run_ms(6_000);
+    let failed =
+        |event: &Event| matches!(event, Event::MessageFailed(2, MessageFailure::Refused(_)));
+    assert!(net.nodes[0].events.iter().any(failed));
+}
+
+#[test]
+fn restarted_peer_is_met_again_at_once() {
+    let mut net = Net::new(2);
+    net.open(0, 1);
+    net.restart(1);
+    let packet = net.packet(0, 1, b"into the lost session");
+    net.send(0, &packet);
+    net.run_ms(200);
+    net.send(0, &packet);
+    net.run_ms(100);
+    assert_eq!(net.nodes[1].packets.last(), Some(&packet));
+}
+
+#[test]
 fn forgotten_key_makes_room_for_the_next_one() {
     let mut net = Net::new(2);
     net.open(0, 1);

@@ -280,6 +280,12 @@ impl Tunnel {
         due && self.opener.is_none() && self.proving.is_none()
     }
 
+    /// Somebody else shows a key at the peer's vIP. Where what was sent has no answer, no more is sent
+    /// in this session, until a frame of the peer verifies and shows that it is still there.
+    pub fn doubt(&mut self) {
+        self.is_silent |= self.unanswered_since.is_some();
+    }
+
     /// Repeats an opening that is under way not before `at`: the peer answered in another way, and
     /// would take a repetition for a second opening.
     pub fn pause_opening(&mut self, at: Instant) {
