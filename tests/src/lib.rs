@@ -5,6 +5,7 @@
 //! | [`netns`] | namespaces and the star of hosts around a hub |
 //! | [`process`] | programs in them: output, exit code, time limit, signals |
 //! | [`dosp`] | the hub and the agents |
+//! | [`liar`] | a hub that lies about tunnels |
 //! | [`published`] | the published Python package, a virtual environment a version |
 //! | [`ssh`] | a throw-away ssh server, its client, scp |
 //! | [`wait`] | waiting for a condition, with a deadline |
@@ -16,6 +17,7 @@
 #![allow(clippy::print_stderr)]
 
 pub mod dosp;
+pub mod liar;
 pub mod netns;
 pub mod process;
 pub mod published;
@@ -23,6 +25,7 @@ pub mod ssh;
 pub mod wait;
 
 pub use dosp::{Agent, Hub, Overlay};
+pub use liar::{Liar, Lie};
 pub use netns::{Host, Net};
 pub use process::{Output, Process};
 pub use wait::{wait_for, wait_until};

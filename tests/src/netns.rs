@@ -62,6 +62,12 @@ impl Namespace {
         Path::new("/etc/netns").join(&self.name)
     }
 
+    /// The file that stands for it, to be entered.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.name)
+    }
+
     /// Where files of its processes go.
     #[must_use]
     pub fn dir(&self) -> &Path {
