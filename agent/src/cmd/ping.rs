@@ -22,6 +22,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sends echoes until there were enough of them, or for ever.
 pub(crate) async fn run(args: &Ping, settings: &Settings) -> Result<(), Failure> {
+    ping(args, settings).await.map_err(|failure| failure.context(format!("ping {}", args.peer)))
+}
+
+async fn ping(args: &Ping, settings: &Settings) -> Result<(), Failure> {
     let agent = Agent::find(&args.own, settings).await?;
     let vip = agent.resolve(&args.peer).await?;
     let tunnel = match agent.client().await?.tunnel(vip).await {

@@ -1,9 +1,12 @@
 //! `dosp-agent send`: one raw message.
 
 use std::io::Read;
+use std::time::Duration;
 
 use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, S2C_ADDRESSES_LEN};
 use dosp_proto::tunnel::v1::OVERHEAD_LEN;
+use dosp_proto::vip::Vip;
+use tokio::time::timeout;
 
 use super::Agent;
 use crate::cli::{PeerArg, Send};
@@ -12,6 +15,8 @@ use crate::control::ControlError;
 use crate::control::wire::Target;
 use crate::failure::{Exit, Failure};
 
+/// A peer that is there answers sooner.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// What stands for the hub in place of a peer.
 const HUB: &str = "hub";
 /// What fits into one frame, sealed in either version: version 1 takes more room.
@@ -31,6 +36,20 @@ pub(crate) async fn run(args: &Send, settings: &Settings) -> Result<(), Failure>
         Ok(Ok(())) => agent.leave().await,
         Ok(Err(failure)) => Err(failure),
         Err(error) => Err(agent.blame(error).await.context(format!("send to {}", args.to))),
+    }
+}
+
+/// Makes sure that the peer is there and still has the key of the session: what is sealed for another
+/// would be lost.
+async fn knock(agent: &Agent, vip: Vip) -> Result<Result<(), Failure>, ControlError> {
+    let client = match agent.client().await {
+        Ok(client) => client,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    match timeout(ANSWER_TIMEOUT, client.echo(vip, 0)).await {
+        Ok(answered) => answered.map(|_| Ok(())),
+        Err(_) => Ok(Err(Failure::text(Exit::PeerOffline, format!("no answer of {vip}"))
+            .hint("is its agent up, at the same hub?"))),
     }
 }
 
@@ -58,7 +77,11 @@ async fn send(
                 Err(failure) => return Ok(Err(failure)),
             };
             let tunnel = client.tunnel(vip).await?;
-            if !tunnel.authenticated {
+            if tunnel.authenticated {
+                if let Err(failure) = knock(agent, vip).await? {
+                    return Ok(Err(failure));
+                }
+            } else {
                 tracing::warn!(
                     "sending to {vip}, UNAUTHENTICATED: version 1 does not know who the peer is"
                 );

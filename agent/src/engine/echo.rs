@@ -64,10 +64,10 @@ impl Engine {
         }
     }
 
-    /// The hub says that it knows nobody at `to`. Nobody vouches for that.
-    pub(super) fn fail_echoes(&mut self, to: Vip) {
+    /// The hub says that it knows nobody at `to`, or somebody else shows a key there.
+    pub(super) fn fail_echoes(&mut self, to: Vip, why: &MessageFailure) {
         let lost = self.echoes.extract_if(.., |_, echo| echo.to == to);
-        let failed = |(ticket, _)| Event::MessageFailed(ticket, MessageFailure::Offline);
+        let failed = |(ticket, _)| Event::MessageFailed(ticket, why.clone());
         self.events.extend(lost.map(failed));
     }
 

@@ -10,7 +10,8 @@ use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 
 use super::refusal::Refusal;
-use super::{DropReason, Engine, Event, Overlay};
+use super::{DropReason, Engine, Event, MessageFailure, Overlay};
+use crate::known_peers::Distrust;
 
 /// A key that comes back to a vIP so soon after it left is on two hosts.
 const KEY_STAYS_FOR: Duration = Duration::from_secs(120);
@@ -73,9 +74,7 @@ impl Engine {
         };
         if let Err(distrust) = self.known.judge(from, &answer.key) {
             peer.v2.doubt();
-            self.known.note_refused(from, answer.key);
-            self.count_peer_drop(from, DropReason::Untrusted);
-            self.handle_refusal(from, Refusal::Untrusted(distrust), now.instant);
+            self.distrust(from, answer.key, distrust, now.instant);
             return Ok(());
         }
         peer.v2.prove(answer, &self.endpoint, now.instant, rng)
@@ -94,10 +93,8 @@ impl Engine {
         let Some(proved) = proved else { return Ok(()) };
         if let Err(distrust) = self.known.judge(from, &proved.key) {
             peer.v2.doubt();
-            self.known.note_refused(from, proved.key);
-            self.count_peer_drop(from, DropReason::Untrusted);
             self.refuse(from, KEY_REFUSED, now.instant);
-            self.handle_refusal(from, Refusal::Untrusted(distrust), now.instant);
+            self.distrust(from, proved.key, distrust, now.instant);
             return Ok(());
         }
         let was_confirmed = peer.v2.is_confirmed();
@@ -105,6 +102,15 @@ impl Engine {
         peer.v2.install(proved, &self.endpoint, now.instant);
         self.on_proved(from, key, was_confirmed, now.instant);
         Ok(())
+    }
+
+    /// Somebody shows a key at the peer's vIP that is not trusted there.
+    fn distrust(&mut self, vip: Vip, key: PublicKey, distrust: Distrust, now: Instant) {
+        self.known.note_refused(vip, key);
+        self.count_peer_drop(vip, DropReason::Untrusted);
+        let refusal = Refusal::Untrusted(distrust);
+        self.fail_echoes(vip, &MessageFailure::Refused(refusal.clone()));
+        self.handle_refusal(vip, refusal, now);
     }
 
     /// The first frame of a session that we opened verified. What was trusted when the peer showed its

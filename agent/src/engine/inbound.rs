@@ -131,15 +131,17 @@ impl Engine {
             Some(Message::Frame { receiver }) if has_session(receiver) => {
                 self.handle_sealed(from, receiver, data, overlay, now.instant)
             }
-            Some(Message::Frame { .. }) if self.is_version_2(from) => {
+            // Ciphertext is no text: what a plain client sends may begin with the same byte.
+            Some(Message::Frame { .. })
+                if self.is_version_2(from)
+                    || !(self.has_version_1(from) || std::str::from_utf8(data).is_ok()) =>
+            {
                 self.reopen_lost_session(from, now, rng);
                 Err(DropReason::NoSession)
             }
-            Some(Message::Frame { .. }) => {
-                self.reopen_lost_session(from, now, rng);
+            Some(Message::Frame { .. }) | None => {
                 self.handle_version_1(from, data, overlay, now, rng)
             }
-            None => self.handle_version_1(from, data, overlay, now, rng),
             Some(handshake) => {
                 self.handle_handshake(from, handshake, overlay, now, rng)?;
                 Ok(Inbound::Nothing)
@@ -147,11 +149,15 @@ impl Engine {
         }
     }
 
+    fn has_version_1(&self, vip: Vip) -> bool {
+        self.peers.get(&vip).is_some_and(|peer| peer.v1.is_open())
+    }
+
     /// The peer sends in a session that we have lost, as after a restart, and cannot know that.
     fn reopen_lost_session(&mut self, from: Vip, now: Now, rng: &mut impl CryptoRng) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let rested = |at: Instant| now.instant.duration_since(at) >= REOPEN_INTERVAL;
-        if peer.v1.is_open() || !peer.lost_session_at.is_none_or(rested) {
+        if !peer.lost_session_at.is_none_or(rested) {
             return;
         }
         peer.lost_session_at = Some(now.instant);
@@ -328,7 +334,7 @@ impl Engine {
                         *ping = HubPing::Heartbeat;
                     }
                 }
-                self.fail_echoes(dst);
+                self.fail_echoes(dst, &MessageFailure::Offline);
                 self.give_back(dst, &MessageFailure::Offline, now);
             }
             report => {
