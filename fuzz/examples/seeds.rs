@@ -23,13 +23,16 @@ const FRAME: &str = "202122232425262728292a2bc587e2903741aa79f05846a9eeaefe11993
 
 fn main() {
     frame_decoder();
+    frames_v2();
     handshake();
+    handshake_v2();
     hsk();
     inflate();
     mpak();
     packet();
     sd();
     tunnel();
+    tunnel_v2();
 }
 
 fn frame_decoder() {
@@ -58,6 +61,19 @@ fn frame_decoder() {
     write("frame_decoder", "s2c_without_addresses", &short_s2c);
 }
 
+fn frames_v2() {
+    write("frames_v2", "frame", &[&[0xD2][..], &[7; 33]].concat());
+    write("frames_v2", "opening", &[&[0x15; 49][..], b"DSP2\x01", &[7; 56]].concat());
+    write("frames_v2", "answer", &[&[0x15; 49][..], b"DSP2\x02", &[7; 64]].concat());
+    write("frames_v2", "proof", &[&b"\x15DSP2\x03"[..], &[7; 64]].concat());
+    write("frames_v2", "echo_request", b"\x01\0\0\0\0\0\0\0\x07ping");
+    write("frames_v2", "echo_reply", b"\x02\0\0\0\0\0\0\0\x07");
+    write("frames_v2", "packets", b"\0\x03one\0\x01x");
+    write("frames_v2", "empty_packet", b"\0\x03one\0\0");
+    write("frames_v2", "most_packets", &b"\0\x01x".repeat(256));
+    write("frames_v2", "too_many_packets", &b"\0\x01x".repeat(257));
+}
+
 fn handshake() {
     let hello = hex(HELLO);
     let frame = hex(FRAME);
@@ -78,6 +94,41 @@ fn handshake() {
     write("handshake", "strangers", &flood);
     let unopened = [&[4][..], &data(&frame).repeat(3), &[2, 0x17, 0x70], &data(&frame).repeat(3)];
     write("handshake", "frames_that_do_not_open", &unopened.concat());
+}
+
+fn handshake_v2() {
+    // Record 0 is what was sent last; 8 opens, 9 carries (1) or loses (0), 7 waits.
+    write("handshake_v2", "undisturbed", &[8, 0, 9, 0, 1, 9, 1, 1, 9, 0, 1, 9, 1, 1]);
+    let crossed = [8, 0, 8, 1, 9, 0, 0, 9, 1, 0, 1, 0, 0, 1, 1, 1, 9, 1, 1, 9, 0, 1, 9, 1, 1];
+    write("handshake_v2", "crossed", &crossed);
+    // Opening, answer and proof: first with one byte changed, or cut, then as they are.
+    let opening = [8, 0, 9, 0, 0, 2, 0, 0, 100, 1, 1, 3, 0, 80, 1, 1, 0, 1];
+    let answer = [9, 1, 0, 2, 0, 0, 70, 1, 0, 2, 0, 0, 55, 1, 0, 3, 0, 90, 0, 1, 0, 0];
+    let proof = [9, 0, 0, 2, 0, 0, 30, 1, 1, 1, 0, 1, 9, 1, 1];
+    write("handshake_v2", "changed", &[&opening[..], &answer, &proof].concat());
+    let reflected = [8, 1, 9, 1, 0, 1, 0, 1, 1, 0, 0, 9, 0, 0, 1, 0, 0, 1, 0, 1, 9, 1, 0, 1, 0, 1];
+    write("handshake_v2", "reflected", &reflected);
+    let spliced = [8, 0, 9, 0, 0, 1, 0, 1, 9, 1, 0, 5, 0, 1, 0, 62, 0, 5, 1, 0, 0, 54, 1, 9, 1, 1];
+    write("handshake_v2", "spliced", &spliced);
+    let repeated =
+        [8, 0, 9, 0, 0, 1, 0, 1, 1, 0, 1, 9, 1, 0, 1, 0, 0, 1, 0, 0, 9, 0, 0, 1, 0, 1, 1, 0, 1];
+    write("handshake_v2", "repeated", &repeated);
+    // Somebody in the middle answers A's opening, and another one opens to B and proves his key.
+    let answered = [8, 0, 9, 0, 0, 1, 0, 2, 9, 2, 1];
+    let opened = [8, 3, 9, 1, 1, 9, 3, 1, 9, 1, 1];
+    write("handshake_v2", "strangers", &[&answered[..], &opened].concat());
+    // A proof that fails, one that comes too late, and an opening that is given up.
+    let failed = [8, 0, 9, 0, 1, 9, 1, 1, 9, 0, 0, 2, 0, 0, 40, 1, 1, 1, 0, 1, 7, 0x13, 0x88];
+    write("handshake_v2", "proof_that_fails", &failed);
+    let late = [8, 1, 9, 1, 1, 9, 0, 1, 9, 1, 0, 7, 0x27, 0x10, 1, 0, 0, 9, 0, 1];
+    write("handshake_v2", "proof_too_late", &late);
+    let flood = [[8, 3, 9, 1, 0, 10, 3].repeat(6), vec![8, 1, 9, 1, 1, 12, 1, 13, 1, 9]].concat();
+    write("handshake_v2", "flood", &flood);
+    let restarted = [8, 0, 9, 0, 1, 11, 1, 9, 1, 1, 8, 1, 9, 1, 1, 11, 0, 9, 0, 1, 13, 0, 4, 10, 1];
+    write("handshake_v2", "restarted", &restarted);
+    let made = |message: u8, len: u8| [&[6, message, 0, len][..], &[7; 64][..len.into()]].concat();
+    let made = [vec![8, 0], made(0, 56), made(1, 64), made(2, 64), vec![0, 1, 3, 0x15, 0xD2, 0]];
+    write("handshake_v2", "made_up", &made.concat());
 }
 
 fn hsk() {
@@ -195,6 +246,54 @@ fn tunnel() {
     let garbage = [&[6, 0, 80][..], &[0x33; 80]].concat();
     let reopened = [&[0][..], &garbage.repeat(3), &[9, 1, 11, 1], &seal(0, 3), &[9, 1]];
     write("tunnel", "garbage_makes_it_reopen", &reopened.concat());
+}
+
+fn tunnel_v2() {
+    // Who opened it, then the steps. Record 0 is what was sent last.
+    let seal = |side: u8, number: u8| [0, side, number, 16];
+    let traffic = [&[0][..], &seal(0, 3), &seal(1, 2), &[1, 0, 0, 1, 1, 0, 1, 4, 1, 1, 2, 1]];
+    write("tunnel_v2", "traffic", &traffic.concat());
+    let doubled = [&[1][..], &seal(0, 79), &[8, 79, 1, 8, 79, 1, 1, 5, 1, 1, 5, 0]];
+    write("tunnel_v2", "doubled_and_reflected", &doubled.concat());
+    let changed = [
+        &[0][..],
+        &seal(0, 2),
+        // The mark, the flow, the index, the counter, the text.
+        &[2, 0, 0, 0, 1, 1, 2, 0, 0, 2, 1, 1, 2, 0, 0, 6, 1, 1, 2, 0, 0, 7, 0x80, 1],
+        &[2, 0, 0, 20, 1, 1, 3, 0, 31, 1, 3, 0, 14, 1, 4, 0, 2, 7, 7, 1, 5, 0, 1, 0, 15, 1],
+        &[1, 0, 1, 1, 1, 1],
+    ];
+    write("tunnel_v2", "changed", &changed.concat());
+    // The handshake's three messages and its sign of life come again.
+    let replayed =
+        [1, 1, 3, 0, 1, 3, 1, 1, 2, 0, 1, 2, 1, 1, 1, 0, 1, 1, 1, 1, 0, 0, 1, 0, 1, 9, 0, 1];
+    write("tunnel_v2", "replayed_handshake", &replayed);
+    let kinds = [7, 0, 0, 18].into_iter().chain(*b"{\"name\":\"other-1\"}").chain([1, 0, 1]);
+    let echo = [7, 1, 3, 11, 1, 0, 0, 0, 0, 0, 0, 0, 7, b'h', b'i', 1, 0, 0];
+    write("tunnel_v2", "kinds", &[vec![0], kinds.collect(), echo.to_vec()].concat());
+    let worn = [
+        &[0][..],
+        &seal(0, 3),
+        &[10, 120, 1],
+        &seal(0, 1),
+        &[10, 50, 1],
+        &seal(1, 9),
+        &[10, 200, 1],
+    ];
+    write("tunnel_v2", "rekeyed", &worn.concat());
+    let silent = [&[0][..], &seal(0, 3), &[10, 9, 0], &seal(1, 2), &[10, 30, 0, 9, 0, 0, 9, 1, 0]];
+    write("tunnel_v2", "silent", &silent.concat());
+    let late =
+        [&[1][..], &seal(0, 9), &[12, 0, 9, 0, 1, 9, 1, 1, 9, 0, 1, 8, 12, 1, 10, 61, 1, 8, 20, 1]];
+    write("tunnel_v2", "frames_of_the_session_before", &late.concat());
+    let crossed =
+        [&[0, 12, 0, 12, 1, 9, 0, 1, 9, 1, 1, 9, 0, 0, 9, 1, 0, 8, 9, 0, 8, 9, 1][..], &seal(1, 1)];
+    write("tunnel_v2", "crossed", &crossed.concat());
+    let forgotten =
+        [&[0][..], &seal(1, 2), &[13, 0, 8, 2, 0, 11, 0x1F, 0x40, 14, 1], &seal(0, 2), &[9, 1, 1]];
+    write("tunnel_v2", "forgotten", &forgotten.concat());
+    let garbage = [&[6, 0, 40][..], &[0xD2; 40]].concat();
+    write("tunnel_v2", "garbage", &[vec![0], garbage.repeat(3)].concat());
 }
 
 fn write(target: &str, name: &str, input: &[u8]) {

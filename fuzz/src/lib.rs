@@ -4,15 +4,19 @@
 //! when a rule of `dosp-proto` is broken; most inputs are a list of steps, read by [`Input`].
 
 pub mod frame_decoder;
+pub mod frames_v2;
 pub mod handshake;
+pub mod handshake_v2;
 pub mod hsk;
 pub mod inflate;
 mod input;
 pub mod mpak;
 pub mod packet;
 mod pair;
+mod pair_v2;
 pub mod sd;
 pub mod tunnel;
+pub mod tunnel_v2;
 
 use input::Input;
 
@@ -22,11 +26,14 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All of them.
 pub const TARGETS: &[Target] = &[
     ("frame_decoder", frame_decoder::run),
+    ("frames_v2", frames_v2::run),
     ("handshake", handshake::run),
+    ("handshake_v2", handshake_v2::run),
     ("hsk", hsk::run),
     ("inflate", inflate::run),
     ("mpak", mpak::run),
     ("packet", packet::run),
     ("sd", sd::run),
     ("tunnel", tunnel::run),
+    ("tunnel_v2", tunnel_v2::run),
 ];
