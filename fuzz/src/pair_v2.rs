@@ -81,11 +81,16 @@ pub(crate) struct PairV2 {
     pub(crate) sent: Vec<Sent>,
     /// Sealed frames that have not opened, by sender and bytes, with what is in them as far as that
     /// is known.
-    unopened: BTreeMap<(usize, Vec<u8>), Option<(Kind, Vec<u8>)>>,
+    unopened: BTreeMap<(usize, Vec<u8>), Option<Content>>,
     /// What was sealed by a sender, for an index, with a counter: the beginnings of text and frame.
-    sealed: HashMap<(usize, [u8; 12]), (Vec<u8>, Vec<u8>)>,
+    sealed: HashMap<Nonce, (Vec<u8>, Vec<u8>)>,
     num_sealed: u32,
 }
+
+/// What is in a frame.
+type Content = (Kind, Vec<u8>);
+/// A sender, and the index and the counter that it put into a frame.
+type Nonce = (usize, [u8; 12]);
 
 /// To whom a side talks.
 fn peer(number: usize) -> usize {

@@ -2,9 +2,7 @@
 //!
 //! `scripts/bench crypto` compares the figures and knows the goal.
 
-// The window is private, and is measured as it is.
-#[path = "../src/replay.rs"]
-mod replay;
+#![allow(clippy::unwrap_used, reason = "a benchmark that fails is to panic")]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -22,7 +20,6 @@ use dosp_proto::tunnel::v2::{self, Endpoint, Ends, Kind, Message};
 use dosp_proto::vip::Vip;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use replay::ReplayWindow;
 
 /// A word, a packet, and the largest super-packet.
 const CONTENT_LENS: [usize; 3] = [64, 1400, 65_536];
@@ -150,17 +147,6 @@ fn handshake(criterion: &mut Criterion) {
 /// What is between a packet and its cipher.
 fn pieces(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pieces");
-    let (mut window, mut number) = (ReplayWindow::new(), 0);
-    group.bench_function("replay_window", |bencher| {
-        bencher.iter(|| {
-            // Every second frame comes late.
-            number += 1;
-            let number = number ^ 1;
-            let checked = window.check(number);
-            window.mark(number);
-            black_box(checked).unwrap();
-        });
-    });
     let packet = udp_packet();
     group.bench_function("flow_of_packet", |bencher| {
         bencher.iter(|| Ipv4Packet::parse(black_box(&packet)).unwrap().flow());
