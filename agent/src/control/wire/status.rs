@@ -109,14 +109,6 @@ pub struct Peer {
     pub refusal: Option<String>,
 }
 
-impl Peer {
-    /// Its name here, or else the one that it claims.
-    #[must_use]
-    pub fn shown_name(&self) -> Option<&str> {
-        self.name.as_deref().or(self.claimed_name.as_deref())
-    }
-}
-
 /// What the node itself does not know.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
