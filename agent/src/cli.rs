@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
+use dosp_proto::label::{Label, LabelError};
 use dosp_proto::vip::Vip;
 
 use crate::config::{LogFormat, Settings};
 use crate::control::MAX_ECHO_LEN;
 use crate::engine::{C2c, Version1};
 use crate::known_peers::TrustPolicy;
-use crate::label::{Label, LabelError};
 
 /// Puts this host into a virtual network through a DoSP hub.
 #[derive(Debug, Parser)]

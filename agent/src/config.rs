@@ -8,13 +8,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use dosp_proto::label::Label;
 use dosp_proto::secret::{NetworkSecret, SecretError};
 use dosp_proto::vip::Vip;
 use serde::Deserialize;
 
 use crate::engine::{C2c, Version1};
 use crate::known_peers::TrustPolicy;
-use crate::label::Label;
 use crate::link::HubAddr;
 use crate::private::{self, PrivateFileError};
 pub use secrets::Secrets;

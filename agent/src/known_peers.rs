@@ -10,10 +10,10 @@ mod text;
 use std::collections::{BTreeMap, VecDeque};
 
 use dosp_proto::identity::{Fingerprint, PublicKey};
+use dosp_proto::label::{Label, LabelError};
 use dosp_proto::vip::Vip;
 use serde::Deserialize;
 
-use crate::label::{Label, LabelError};
 pub use text::{KnownPeersError, LineError};
 
 /// What is known of peers that nobody here has addressed: anybody can make us pin one.

@@ -6,7 +6,6 @@
 //! | [`link`] | the connection to the hub: dial, join, heartbeat, back-off |
 //! | [`tun`] | the TUN device, and one for tests |
 //! | [`node`] | the task that joins the three |
-//! | [`known_peers`], [`label`] | which key is at which vIP, and what its owner is called |
 //! | [`netcfg`], [`host`] | addresses and routes of this host |
 //! | [`known_peers`] | whose keys are trusted, without I/O |
 //! | [`control`] | the local socket |
@@ -25,7 +24,6 @@ pub mod engine;
 pub mod failure;
 pub mod host;
 pub mod known_peers;
-pub mod label;
 pub mod link;
 pub mod netcfg;
 pub mod node;

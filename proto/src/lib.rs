@@ -15,7 +15,10 @@
 //! | [`sd`] | what hubs tell each other of their networks |
 //! | [`tunnel`] | end-to-end encrypted tunnels between two agents |
 //! | [`identity`] | a node's key, and its fingerprint for people |
+//! | [`label`] | what a node may be called |
 //! | [`secret`] | the secret that the agents of a network share |
+//! | [`member`] | between an agent and its hub: who may join, the directory, what is sealed |
+//! | [`join_string`] | what a node needs in order to join a network, in one line |
 //! | [`limit`] | a token bucket over a given clock |
 //!
 //! The specification is `docs/protocol.md`.
@@ -26,9 +29,13 @@
 pub mod buffer;
 pub mod frame;
 pub mod identity;
+pub mod join_string;
+pub mod label;
 pub mod limit;
+pub mod member;
 pub mod message;
 pub mod mpak;
+mod noise;
 pub mod packet;
 mod replay;
 pub mod sd;

@@ -77,6 +77,9 @@ impl Hsk {
     /// What our hub sends: protocol version 2, no extension.
     pub const OURS: Self = Self { flag: HskFlag::Space, version: Some(2), token: 0 };
 
+    /// TOKEN of dosp-net, revision 1: the hub takes members, see [`crate::member`].
+    pub const DOSP_NET: u32 = 0x444E_0001;
+
     /// Appends the whole frame.
     pub fn encode_to(self, out: &mut Vec<u8>) {
         let flag = match self.flag {

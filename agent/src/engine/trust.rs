@@ -1,6 +1,6 @@
 //! What people say about peers: whom to trust, and by which name they go.
 
-use dosp_proto::tunnel::v2::is_name;
+use dosp_proto::label::is_name;
 use dosp_proto::vip::Vip;
 
 use super::Engine;

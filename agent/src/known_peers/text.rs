@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::num::ParseIntError;
 
 use dosp_proto::identity::{KeyError, PublicKey};
+use dosp_proto::label::{Label, LabelError};
 use dosp_proto::vip::{Vip, VipError};
 
 use super::{KnownPeer, KnownPeers, TrustPolicy, VERSION};
-use crate::label::{Label, LabelError};
 
 const HEADER: &str = "# The keys of this agent's peers: KEY VIP NAME VERSION\n";
 /// Stands where there is no name: it cannot be one.

@@ -45,6 +45,10 @@ impl FrameType {
     pub const CLIENT_INFO: Self = Self(0x19);
     /// Several frames in one.
     pub const MPAK: Self = Self(0x1A);
+    /// A handshake between an agent and a hub, of dosp-net; see [`crate::member`].
+    pub const XHS: Self = Self(0x20);
+    /// A sealed word between the two.
+    pub const XCTL: Self = Self(0x21);
 
     /// Whether only 0.2.x knows it: a hub sends such a type only to a client that has sent one.
     #[must_use]
@@ -75,6 +79,8 @@ impl fmt::Debug for FrameType {
             Self::ADMIN => "ADMIN",
             Self::CLIENT_INFO => "CLIENT_INFO",
             Self::MPAK => "MPAK",
+            Self::XHS => "XHS",
+            Self::XCTL => "XCTL",
             Self(other) => return write!(f, "0x{other:02X}"),
         };
         f.write_str(name)

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use rand::CryptoRng;
 
-use super::noise::{Initiator, MESSAGE_1_LEN, NoiseError, Responder, Terms};
 use super::payload::Introduction;
 use super::session::{Role, Session};
 use super::wire::{Opening, Reply};
 use crate::identity::{IdentityKey, PublicKey};
 use crate::limit::TokenBucket;
+use crate::noise::{Initiator, MESSAGE_1_LEN, NoiseError, Responder, Terms};
 use crate::secret::{NetworkSecret, Psk};
 use crate::tunnel::v1::HELLO_LEN;
 use crate::vip::Vip;
@@ -242,5 +242,5 @@ impl Endpoint {
 /// Both vIPs and the secret's id are part of the handshake: a hub that translates addresses breaks it.
 fn terms(psk: Psk, initiator: Vip, responder: Vip) -> Terms {
     let prologue = [PROLOGUE, &initiator.octets(), &responder.octets(), &psk.id].concat();
-    Terms { psk, prologue }
+    Terms { psk: Some(psk), prologue }
 }

@@ -18,7 +18,6 @@
 
 mod control;
 mod endpoint;
-mod noise;
 mod packets;
 mod payload;
 mod session;
@@ -27,12 +26,12 @@ mod wire;
 
 pub use self::control::Control;
 pub use self::endpoint::{AnswerError, Endpoint, Ends, Proved};
-pub use self::noise::NoiseError;
 pub use self::packets::{MAX_PACKETS, Packets};
-pub use self::payload::{Introduction, MAX_NAME_LEN, is_name};
+pub use self::payload::Introduction;
 pub use self::session::OpenError;
 pub use self::tunnel::{Answer, HandshakeError, Opened, Tunnel};
 pub use self::wire::{Message, OVERHEAD_LEN, Opening, Reply};
+pub use crate::noise::NoiseError;
 
 /// The longest DATA that is taken, in bytes: what fits into a frame.
 pub const MAX_DATA_LEN: u32 = 1_048_568;

@@ -18,9 +18,9 @@ use rand::CryptoRng;
 use siphasher::sip::SipHasher13;
 
 use super::Kind;
-use super::noise::{Keys, nonce};
 use super::wire::{HEADER_LEN, Header, OVERHEAD_LEN, TAG_LEN};
 use crate::buffer::PacketBuf;
+use crate::noise::{Keys, nonce};
 use crate::packet::FlowId;
 use crate::replay::{ReplayWindow, Stale};
 

@@ -12,13 +12,13 @@ use rand::CryptoRng;
 pub use self::handshake::HandshakeError;
 use super::Kind;
 use super::endpoint::{Endpoint, Ends, Proved};
-use super::noise::{Answered, Initiator};
 use super::payload::Introduction;
 use super::session::{MAX_AGE, OpenError, Role, Session};
 use super::wire::{Opening, Reply};
 use crate::buffer::PacketBuf;
 use crate::identity::PublicKey;
 use crate::limit::TokenBucket;
+use crate::noise::{Answered, Initiator};
 use crate::packet::FlowId;
 use crate::tunnel::v1::HELLO_LEN;
 

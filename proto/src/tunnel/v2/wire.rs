@@ -10,7 +10,7 @@
 //! Messages 1 and 2 hide behind a hello of version 1, whose trailing bytes are ignored by whoever
 //! knows nothing else.
 
-use super::noise::MESSAGE_1_LEN;
+use crate::noise::MESSAGE_1_LEN;
 use crate::tunnel::v1::HELLO_LEN;
 
 /// The first byte of handshakes of both versions.

@@ -2,8 +2,8 @@
 
 use super::timers::jittered;
 use super::*;
+use crate::noise::NoiseError;
 use crate::tunnel::v2::endpoint::AnswerError;
-use crate::tunnel::v2::noise::NoiseError;
 
 /// Where both open at once, the side with the lower vIP insists so long.
 const INSIST_FOR: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ fn key(text: &str) -> Zeroizing<[u8; KEY_LEN]> {
 }
 
 fn terms(prologue: &[u8], psk: &[u8; KEY_LEN]) -> Terms {
-    Terms { psk: Psk { key: *psk, id: [0; 4] }, prologue: prologue.to_vec() }
+    Terms { psk: Some(Psk { key: *psk, id: [0; 4] }), prologue: prologue.to_vec() }
 }
 
 /// The published vector of this pattern (of the collection "cacophony", as Noise libraries carry it).

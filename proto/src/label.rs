@@ -3,12 +3,24 @@
 use std::fmt;
 use std::str::FromStr;
 
-use dosp_proto::tunnel::v2::{MAX_NAME_LEN, is_name};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+/// The longest name in bytes: a label of a DNS name (RFC 1035, § 2.3.4).
+pub const MAX_NAME_LEN: usize = 63;
+
+/// Whether `name` can name a host: a DNS label in lower case (RFC 1123, § 2.1).
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=MAX_NAME_LEN).contains(&name.len())
+        && name.bytes().all(letter)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
 
 /// A name: `a` to `z`, digits and hyphens, no hyphen at its ends. Case is folded.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Label(String);
 
 /// Text that is no name.

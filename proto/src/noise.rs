@@ -1,5 +1,6 @@
-//! The handshake `Noise_XXpsk3_25519_AESGCM_SHA256`: the library's state machine over this crate's
-//! own generation of primitives.
+//! The handshakes `Noise_XXpsk3_25519_AESGCM_SHA256`, between agents, and
+//! `Noise_XX_25519_AESGCM_SHA256`, with a hub: the library's state machine over this crate's own
+//! generation of primitives.
 //!
 //! The library is asked in one way only, so that its edges cannot cut anybody: an initiator's state
 //! is made anew for every answer that it tries, from the same ephemeral secret, because a state that
@@ -20,12 +21,15 @@ use zeroize::Zeroizing;
 use crate::identity::{IdentityKey, KEY_LEN, PublicKey};
 use crate::secret::Psk;
 
-const PATTERN: &str = "Noise_XXpsk3_25519_AESGCM_SHA256";
+const PATTERN_WITH_PSK: &str = "Noise_XXpsk3_25519_AESGCM_SHA256";
+const PATTERN: &str = "Noise_XX_25519_AESGCM_SHA256";
 /// Where the pattern mixes the network's key in.
 const PSK_POSITION: u8 = 3;
 const TAG_LEN: usize = 16;
-/// Noise message 1: an ephemeral key and the tag over an empty payload.
-pub(super) const MESSAGE_1_LEN: usize = KEY_LEN + TAG_LEN;
+/// Message 1 without a psk: an ephemeral key, and nothing to seal an empty payload with.
+pub(crate) const PLAIN_MESSAGE_1_LEN: usize = KEY_LEN;
+/// Message 1 with a psk: an ephemeral key and the tag over an empty payload.
+pub(crate) const MESSAGE_1_LEN: usize = KEY_LEN + TAG_LEN;
 /// The longest payload that is read. Ours are a fraction of it.
 const MAX_PAYLOAD_LEN: usize = 4096;
 /// What messages 2 and 3 add to a payload: at most two keys and two tags.
@@ -57,15 +61,16 @@ impl From<snow::Error> for NoiseError {
 
 /// What both sides of a handshake must agree on beforehand.
 #[derive(Debug, Clone)]
-pub(super) struct Terms {
-    pub(super) psk: Psk,
-    pub(super) prologue: Vec<u8>,
+pub(crate) struct Terms {
+    /// With one the pattern is XXpsk3, else XX.
+    pub(crate) psk: Option<Psk>,
+    pub(crate) prologue: Vec<u8>,
 }
 
 /// The keys of a finished handshake, for this side.
-pub(super) struct Keys {
-    pub(super) seal: Zeroizing<[u8; KEY_LEN]>,
-    pub(super) open: Zeroizing<[u8; KEY_LEN]>,
+pub(crate) struct Keys {
+    pub(crate) seal: Zeroizing<[u8; KEY_LEN]>,
+    pub(crate) open: Zeroizing<[u8; KEY_LEN]>,
 }
 
 /// Draws the ephemeral secret, a handshake's only randomness.
@@ -80,32 +85,37 @@ fn builder<'b>(
     terms: &'b Terms,
     ephemeral: &Zeroizing<[u8; KEY_LEN]>,
 ) -> Result<Builder<'b>, snow::Error> {
-    let params: NoiseParams = PATTERN.parse()?;
-    Builder::with_resolver(params, Box::new(Primitives { ephemeral: ephemeral.clone() }))
-        .local_private_key(identity)?
-        .psk(PSK_POSITION, &terms.psk.key)?
-        .prologue(&terms.prologue)
+    let pattern = if terms.psk.is_some() { PATTERN_WITH_PSK } else { PATTERN };
+    let params: NoiseParams = pattern.parse()?;
+    let builder =
+        Builder::with_resolver(params, Box::new(Primitives { ephemeral: ephemeral.clone() }))
+            .local_private_key(identity)?
+            .prologue(&terms.prologue)?;
+    match &terms.psk {
+        Some(psk) => builder.psk(PSK_POSITION, &psk.key),
+        None => Ok(builder),
+    }
 }
 
 /// Our half of an opening.
 #[derive(Debug)]
-pub(super) struct Initiator {
+pub(crate) struct Initiator {
     terms: Terms,
     ephemeral: Zeroizing<[u8; KEY_LEN]>,
 }
 
 impl Initiator {
-    pub(super) fn new(terms: Terms, rng: &mut impl CryptoRng) -> Self {
+    pub(crate) fn new(terms: Terms, rng: &mut impl CryptoRng) -> Self {
         Self { terms, ephemeral: draw_ephemeral(rng) }
     }
 
     /// Message 1, the same bytes every time.
-    pub(super) fn message_1(&self, identity: &IdentityKey) -> Result<Vec<u8>, NoiseError> {
+    pub(crate) fn message_1(&self, identity: &IdentityKey) -> Result<Vec<u8>, NoiseError> {
         Ok(self.start(identity)?.1)
     }
 
     /// Reads message 2.
-    pub(super) fn read_message_2(
+    pub(crate) fn read_message_2(
         &self,
         identity: &IdentityKey,
         message: &[u8],
@@ -124,15 +134,15 @@ impl Initiator {
 }
 
 /// An opening whose answer was read: the responder's key is known, and ours not yet sent.
-pub(super) struct Answered {
+pub(crate) struct Answered {
     state: HandshakeState,
-    pub(super) remote: PublicKey,
-    pub(super) payload: Vec<u8>,
+    pub(crate) remote: PublicKey,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Answered {
     /// Message 3, which shows our key, and the keys of the session.
-    pub(super) fn message_3(mut self, payload: &[u8]) -> Result<(Vec<u8>, Keys), NoiseError> {
+    pub(crate) fn message_3(mut self, payload: &[u8]) -> Result<(Vec<u8>, Keys), NoiseError> {
         let message = write(&mut self.state, payload)?;
         let (seal, open) = split(self.state)?;
         Ok((message, Keys { seal, open }))
@@ -140,13 +150,13 @@ impl Answered {
 }
 
 /// Our half of an answer.
-pub(super) struct Responder {
+pub(crate) struct Responder {
     state: HandshakeState,
 }
 
 impl Responder {
     /// Reads message 1 and writes message 2.
-    pub(super) fn answer(
+    pub(crate) fn answer(
         identity: &IdentityKey,
         terms: &Terms,
         message_1: &[u8],
@@ -161,7 +171,7 @@ impl Responder {
     }
 
     /// Reads message 3, the one that this state can try.
-    pub(super) fn read_message_3(
+    pub(crate) fn read_message_3(
         mut self,
         message: &[u8],
     ) -> Result<(PublicKey, Vec<u8>, Keys), NoiseError> {
@@ -203,7 +213,7 @@ fn split(
     Ok((Zeroizing::new(from_initiator), Zeroizing::new(to_initiator)))
 }
 
-/// The primitives of [`PATTERN`], and the ephemeral secret in place of a random number generator.
+/// The primitives of both patterns, and the ephemeral secret in place of a random number generator.
 struct Primitives {
     ephemeral: Zeroizing<[u8; KEY_LEN]>,
 }
@@ -324,7 +334,7 @@ impl Hash for Sha256Hash {
 struct AesGcm(Option<Box<Aes256Gcm>>);
 
 /// 4 zero bytes and the counter, big-endian: the Noise specification's AESGCM.
-pub(super) fn nonce(counter: u64) -> Nonce<aes_gcm::aead::consts::U12> {
+pub(crate) fn nonce(counter: u64) -> Nonce<aes_gcm::aead::consts::U12> {
     let mut nonce = [0; 12];
     let (_, tail) = nonce.split_at_mut(4);
     tail.copy_from_slice(&counter.to_be_bytes());
