@@ -65,6 +65,16 @@ pub enum Distrust {
         /// What was offered.
         offered: Fingerprint,
     },
+    /// The hub says that another key is there.
+    #[error("the hub lists {vip} as the key {listed}, and {offered} is offered there")]
+    NotListed {
+        /// Where the key was offered.
+        vip: Vip,
+        /// Whose vIP it is, by the hub's word.
+        listed: Fingerprint,
+        /// What was offered.
+        offered: Fingerprint,
+    },
     /// Only accepted keys are trusted, and this one is not accepted.
     #[error("nobody has accepted the key {offered} of {vip}")]
     Unknown {
@@ -86,6 +96,11 @@ impl Distrust {
             Self::Changed { vip, offered, .. } => format!(
                 "if its owner says that the key is a new one: dosp-agent trust accept {vip} {offered}"
             ),
+            Self::NotListed { .. } => {
+                "the hub contradicts itself: ask whoever runs it, and do not \
+                                       trust that peer until it is clear"
+                    .to_owned()
+            }
             Self::Unknown { vip, offered } => format!(
                 "if its owner reads you the same key: dosp-agent trust accept {vip} {offered}"
             ),
@@ -327,7 +342,9 @@ impl KnownPeers {
         std::mem::replace(&mut self.changed, false)
     }
 
-    fn by_key(&self, key: &PublicKey) -> Option<&KnownPeer> {
+    /// Who has this key.
+    #[must_use]
+    pub fn by_key(&self, key: &PublicKey) -> Option<&KnownPeer> {
         self.peers.get(self.vips.get(key)?)
     }
 

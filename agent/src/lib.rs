@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`engine`] | peers, tunnels and queues, without I/O |
 //! | [`link`] | the connection to the hub: dial, join, heartbeat, back-off |
+//! | [`directory`] | who is in the network, by the hub's word, without I/O |
 //! | [`tun`] | the TUN device, and one for tests |
 //! | [`node`] | the task that joins the three |
 //! | [`netcfg`], [`host`] | addresses and routes of this host |
@@ -20,6 +21,7 @@ mod cmd;
 pub mod config;
 pub mod control;
 pub mod detach;
+pub mod directory;
 pub mod engine;
 pub mod failure;
 pub mod host;

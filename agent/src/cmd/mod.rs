@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dosp_proto::identity::IdentityKey;
+use dosp_proto::member::{Refusal, Refused};
 use dosp_proto::vip::Vip;
 use rand::rngs::StdRng;
 use tokio::task::JoinHandle;
@@ -26,7 +27,7 @@ use crate::engine::{C2c, EngineConfig};
 use crate::failure::{Exit, Failure};
 use crate::host::NoHost;
 use crate::link::{DialError, HubAddr, JoinError};
-use crate::node::{LinkError, Node, NodeConfig, NodeError, NodeHandle, NodeIdentity};
+use crate::node::{Access, LinkError, Node, NodeConfig, NodeError, NodeHandle, NodeIdentity};
 use crate::state::{StateError, look_up_known_peers};
 use crate::tun::ChannelTun;
 
@@ -60,8 +61,7 @@ pub(crate) fn identity(settings: &Settings, key: IdentityKey) -> Result<NodeIden
         let text = "version 1 of tunnels knows no network secret";
         return Err(Failure::text(Exit::Usage, text).hint("leave out c2c = \"v1\", or the secret"));
     }
-    let name = settings.name().map(|name| name.as_str().to_owned());
-    Ok(NodeIdentity { key, secrets, name })
+    Ok(NodeIdentity { key, secrets, name: settings.name() })
 }
 
 pub(crate) fn engine(settings: &Settings, carries_ip: bool) -> EngineConfig {
@@ -89,7 +89,8 @@ impl Agent {
         let (state, network) = (settings.state(), address.to_string());
         let known = look_up_known_peers(&state, &network, *key.public(), settings.trust())?;
         let config = NodeConfig {
-            hub: address,
+            hubs: vec![address],
+            access: Access { is_guest: true, ..Access::default() },
             vip: own.vip,
             reconnect: false,
             engine: engine(settings, false),
@@ -239,6 +240,14 @@ impl From<JoinError> for Failure {
             JoinError::VipRefused { .. } => {
                 (Exit::Refused, "take another vIP, or leave out --vip and let the hub choose")
             }
+            JoinError::HubKey { .. } | JoinError::NoHubKey { .. } => (
+                Exit::Refused,
+                "ask whoever runs the hub whether its key is a new one; a new join string carries it",
+            ),
+            JoinError::Handshake(_) | JoinError::Control(_) => {
+                (Exit::Refused, "somebody between here and the hub changes what it says")
+            }
+            JoinError::NotAdmitted(refused) => (Exit::Refused, refusal_hint(refused)),
             JoinError::Compression => (Exit::Failed, "switch compression off at the hub"),
             JoinError::NotDosp { .. } | JoinError::Malformed(_) | JoinError::UnusableVip { .. } => {
                 (Exit::Failed, "is it really a DoSP hub that listens there?")
@@ -248,6 +257,34 @@ impl From<JoinError> for Failure {
             }
         };
         Self::new(exit, error).hint(hint)
+    }
+}
+
+/// What to do about a refusal.
+fn refusal_hint(refused: &Refused) -> &'static str {
+    match refused.reason {
+        Refusal::MembersOnly => {
+            "ask whoever runs the hub for a join string ('dosp-server invite'), then: dosp-agent join STRING"
+        }
+        Refusal::WrongKey | Refusal::UsedKey | Refusal::ExpiredKey | Refusal::RevokedKey => {
+            "ask whoever runs the hub for a new join string ('dosp-server invite')"
+        }
+        Refusal::Removed => {
+            "whoever runs the hub has removed this host; a new join string lets it in again"
+        }
+        Refusal::NameTaken => "take another name with --name, or leave it out",
+        Refusal::VipTaken | Refusal::VipUnusable => {
+            "take another vIP, or leave out --vip and let the hub choose"
+        }
+        Refusal::Full => {
+            "'dosp-server nodes remove' at the hub makes room; so does a larger network"
+        }
+        Refusal::KeyInUse => {
+            "is an agent with this state folder still running, or a copy of it on another host? \
+             each host needs a key of its own"
+        }
+        Refusal::Store => "the hub's log says what is wrong with its state folder",
+        Refusal::Kicked | Refusal::Other => "ask whoever runs the hub",
     }
 }
 

@@ -16,7 +16,7 @@ use crate::failure::{Exit, Failure};
 use crate::host::{HostError, TunHost};
 use crate::known_peers::KnownPeers;
 use crate::netcfg::NetError;
-use crate::node::{Node, NodeConfig, NodeHandle};
+use crate::node::{Access, Node, NodeConfig, NodeHandle};
 use crate::state::NetworkState;
 use crate::tun::{LinuxTun, TunError};
 
@@ -40,7 +40,15 @@ pub(crate) async fn run(settings: Settings, detached: bool) -> Result<(), Failur
         mtu: Some(mtu),
         shields_up,
     };
-    let config = NodeConfig { hub, vip: settings.vip, reconnect: true, engine, identity, known };
+    let config = NodeConfig {
+        hubs: vec![hub],
+        access: Access::default(),
+        vip: settings.vip,
+        reconnect: true,
+        engine,
+        identity,
+        known,
+    };
     let (node, handle) = Node::new(config, Some(tun), host);
     let stop = CancellationToken::new();
     let interrupted = stop_on_signals(stop.clone())?;

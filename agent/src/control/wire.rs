@@ -217,7 +217,9 @@ impl From<SendFailure> for Reply {
         let kind = match &failure {
             SendFailure::NotTaken(SendError::NotConnected)
             | SendFailure::Failed(Message::LinkLost) => FailureKind::NotConnected,
-            SendFailure::NotTaken(SendError::NoPeer(_)) => FailureKind::Usage,
+            SendFailure::NotTaken(SendError::NoPeer(_) | SendError::SealedOnly(_)) => {
+                FailureKind::Usage
+            }
             SendFailure::Failed(Message::Offline | Message::NoAnswer) => FailureKind::Offline,
             SendFailure::Failed(Message::Refused(_)) => FailureKind::Refused,
             SendFailure::NotTaken(SendError::Busy(_))

@@ -57,6 +57,8 @@ drop_reasons! {
     Misrouted = "misrouted",
     /// From the hub: a frame type that an agent has no use for.
     UnexpectedFrame = "unexpected_frame",
+    /// From the hub: a control frame in the open, though the hub seals what it says.
+    Unsealed = "unsealed",
     /// From a peer: a frame number that was seen before or is too far ahead.
     FrameNumber = "frame_number",
     /// From a peer: a frame that does not verify.

@@ -9,6 +9,7 @@ use dosp_proto::tunnel::v2::{AnswerError, Ends, HandshakeError, Message, Reply};
 use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 
+use super::member::judge;
 use super::refusal::Refusal;
 use super::{DropReason, Engine, Event, MessageFailure, Overlay};
 use crate::known_peers::Distrust;
@@ -72,7 +73,7 @@ impl Engine {
         let Some(answer) = peer.v2.handle_answer(reply, &self.endpoint, now.instant)? else {
             return Ok(());
         };
-        if let Err(distrust) = self.known.judge(from, &answer.key) {
+        if let Err(distrust) = judge(self.member.as_ref(), &self.known, from, &answer.key) {
             peer.v2.doubt();
             self.distrust(from, answer.key, distrust, now.instant);
             return Ok(());
@@ -91,7 +92,7 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
         let proved = peer.v2.handle_proof(reply, &mut self.endpoint, ends, now.instant, rng)?;
         let Some(proved) = proved else { return Ok(()) };
-        if let Err(distrust) = self.known.judge(from, &proved.key) {
+        if let Err(distrust) = judge(self.member.as_ref(), &self.known, from, &proved.key) {
             peer.v2.doubt();
             self.refuse(from, KEY_REFUSED, now.instant);
             self.distrust(from, proved.key, distrust, now.instant);
@@ -106,11 +107,18 @@ impl Engine {
 
     /// Somebody shows a key at the peer's vIP that is not trusted there.
     fn distrust(&mut self, vip: Vip, key: PublicKey, distrust: Distrust, now: Instant) {
-        self.known.note_refused(vip, key);
+        self.note_refused(vip, key, &distrust);
         self.count_peer_drop(vip, DropReason::Untrusted);
         let refusal = Refusal::Untrusted(distrust);
         self.fail_echoes(vip, &MessageFailure::Refused(refusal.clone()));
         self.handle_refusal(vip, refusal, now);
+    }
+
+    /// Remembers a key that the operator may accept, unless it is the hub that speaks against it.
+    fn note_refused(&mut self, vip: Vip, key: PublicKey, distrust: &Distrust) {
+        if !matches!(distrust, Distrust::NotListed { .. }) {
+            self.known.note_refused(vip, key);
+        }
     }
 
     /// The first frame of a session that we opened verified. What was trusted when the peer showed its
@@ -122,8 +130,8 @@ impl Engine {
         was_confirmed: bool,
         now: Instant,
     ) -> Result<(), DropReason> {
-        if let Err(distrust) = self.known.judge(vip, &key) {
-            self.known.note_refused(vip, key);
+        if let Err(distrust) = judge(self.member.as_ref(), &self.known, vip, &key) {
+            self.note_refused(vip, key, &distrust);
             if let Some(peer) = self.peers.get_mut(&vip) {
                 peer.v2.discard();
             }
@@ -142,6 +150,7 @@ impl Engine {
             peer.refusal = None;
             if peer.addressed_at.is_some() {
                 self.known.address(vip);
+                self.adopt_listed_name(vip);
             }
         }
         if let Some(before) = moved_from {

@@ -50,8 +50,6 @@ pub enum Inbound<'b> {
         /// Its content.
         data: &'b [u8],
     },
-    /// A broadcast of the hub.
-    Broadcast(&'b [u8]),
 }
 
 impl Engine {
@@ -63,6 +61,8 @@ impl Engine {
         rng: &mut impl CryptoRng,
     ) -> Inbound<'b> {
         match frame.frame_type() {
+            other if self.must_be_sealed(other) => self.drops.add(DropReason::Unsealed),
+            FrameType::XCTL => self.handle_word(frame.body(), now, rng),
             FrameType::S2C => {
                 let Ok(s2c) = frame.into_s2c() else {
                     self.drops.add(DropReason::Misrouted);
@@ -76,16 +76,28 @@ impl Engine {
                     }
                 };
             }
-            FrameType::MSG => return Inbound::Broadcast(frame.into_body()),
-            FrameType::PING => self.handle_pong(now.instant),
-            FrameType::ERR => self.handle_error(frame.body(), now.instant),
+            other => self.handle_control_frame(other, frame.body(), now.instant),
+        }
+        Inbound::Nothing
+    }
+
+    /// Takes any frame but S2C and XCTL, as it came or out of a sealed word.
+    pub(super) fn handle_control_frame(
+        &mut self,
+        frame_type: FrameType,
+        body: &[u8],
+        now: Instant,
+    ) {
+        match frame_type {
+            FrameType::MSG => self.events.push_back(Event::Broadcast(body.to_vec())),
+            FrameType::PING => self.handle_pong(now),
+            FrameType::ERR => self.handle_error(body, now),
             other => {
-                if !self.handle_answer(other, frame.body()) {
+                if !self.handle_answer(other, body) {
                     self.drops.add(DropReason::UnexpectedFrame);
                 }
             }
         }
-        Inbound::Nothing
     }
 
     fn handle_s2c<'b>(
@@ -323,20 +335,7 @@ impl Engine {
             return self.handle_pong(now);
         }
         match ErrorReport::decode(body) {
-            ErrorReport::Undeliverable { dst, .. } => {
-                let is_lost =
-                    |ping: &HubPing| matches!(ping, HubPing::Delivery(_, to) if *to == dst);
-                for (_, ping) in &mut self.hub_pings {
-                    if let (true, HubPing::Delivery(ticket, _)) = (is_lost(ping), &*ping) {
-                        let failed = Event::MessageFailed(*ticket, MessageFailure::Offline);
-                        self.events.push_back(failed);
-                        // Its PING is still under way.
-                        *ping = HubPing::Heartbeat;
-                    }
-                }
-                self.fail_echoes(dst, &MessageFailure::Offline);
-                self.give_back(dst, &MessageFailure::Offline, now);
-            }
+            ErrorReport::Undeliverable { dst, .. } => self.handle_undeliverable(dst, now),
             report => {
                 if !self.handle_refused_request(report) {
                     self.events.push_back(Event::HubError(requests::describe(report)));

@@ -15,6 +15,7 @@ mod echo;
 mod handshakes;
 mod icmp;
 mod inbound;
+mod member;
 mod outbound;
 mod peer;
 mod policy;
@@ -43,6 +44,7 @@ pub use self::batch::Batch;
 pub use self::drops::{DropReason, Drops};
 pub use self::echo::Echo;
 pub use self::inbound::Inbound;
+pub use self::member::PlaceChange;
 pub use self::outbound::SendError;
 pub use self::peer::Version;
 pub use self::policy::{C2c, Version1};
@@ -52,6 +54,7 @@ pub use self::requests::{ANSWER_TIMEOUT, CALL_TIMEOUT, HubAnswer, HubRequest, Re
 pub use self::trust::{ResolveError, Trust, TrustError};
 
 use self::echo::EchoUnderWay;
+use self::member::Member;
 use self::peer::{Item, Peer};
 use self::requests::Asked;
 use crate::known_peers::KnownPeers;
@@ -119,6 +122,14 @@ pub enum Event {
     },
     /// A peer refuses a tunnel. Nobody vouches for that.
     Refused(Vip, Refusal),
+    /// This agent's place in the network is another one, or none.
+    Place(PlaceChange),
+    /// The hub ends and is back in a moment.
+    HubRestarts,
+    /// The hub gives a name to one key that is known here as another's.
+    NameDisputed(String),
+    /// A message of the hub to everybody.
+    Broadcast(Vec<u8>),
     /// A hub's ERR that concerns no frame of ours, as text.
     HubError(String),
     /// The outcome of a request to the hub.
@@ -173,6 +184,9 @@ pub struct Engine {
     /// What all tunnels of version 2 share.
     endpoint: Endpoint,
     known: KnownPeers,
+    /// Where the hub has members.
+    member: Option<Member>,
+    directory_changed: bool,
     /// Echoes under way.
     echoes: BTreeMap<Ticket, EchoUnderWay>,
     /// Encoded frames that go out before everything else.
@@ -197,6 +211,8 @@ impl Engine {
             config,
             endpoint,
             known,
+            member: None,
+            directory_changed: false,
             timers: BTreeSet::new(),
             echoes: BTreeMap::new(),
             overlay: None,
@@ -218,12 +234,18 @@ impl Engine {
 
     /// The hub that greeted with `hub` let us in as `overlay.vip`.
     pub fn link_up(&mut self, overlay: Overlay, hub: Hsk, now: Now, rng: &mut impl CryptoRng) {
+        (self.hub, self.linked) = (hub, true);
+        self.readdress(overlay, now, rng);
+    }
+
+    /// Takes a place in the network, which may be the one before: tells peers of a new vIP, and opens
+    /// the tunnels that something waits for.
+    fn readdress(&mut self, overlay: Overlay, now: Now, rng: &mut impl CryptoRng) {
         let readdressed = self.overlay.is_some_and(|before| before.vip != overlay.vip);
         if readdressed {
             self.drop_staged_packets();
         }
-        (self.overlay, self.hub) = (Some(overlay), hub);
-        self.linked = true;
+        self.overlay = Some(overlay);
         let mut waiting = Vec::new();
         for (vip, peer) in &mut self.peers {
             // A session belongs to its two vIPs; who had one is to learn the new one.
@@ -247,6 +269,7 @@ impl Engine {
     pub fn link_down(&mut self) {
         self.linked = false;
         self.control.clear();
+        self.lose_channel();
         self.round.clear();
         self.lose_requests();
         let mut failed: Vec<Ticket> = std::mem::take(&mut self.echoes).into_keys().collect();

@@ -30,6 +30,9 @@ pub enum SendError {
     /// The destination is our own vIP or lies outside the network.
     #[error("{0} is not the vIP of a peer")]
     NoPeer(Vip),
+    /// It knows only sealed messages: it is a member of this network.
+    #[error("{0} takes nothing that is not sealed: it is a member of this network")]
+    SealedOnly(Vip),
     /// Too much waits for this peer already.
     #[error("too many messages wait for {0}")]
     Busy(Vip),
@@ -184,6 +187,9 @@ impl Engine {
         now: Instant,
     ) -> Result<(), SendError> {
         let overlay = self.peer_overlay(to)?;
+        if self.is_listed(to) {
+            return Err(SendError::SealedOnly(to));
+        }
         self.check_control(to)?;
         frame::encode_s2c(&mut self.control, to, overlay.vip, message);
         self.send_hub_ping(HubPing::Delivery(ticket, to), now);
@@ -203,7 +209,7 @@ impl Engine {
         let overlay = self.overlay.filter(|_| self.linked).ok_or(SendError::NotConnected)?;
         let hub = overlay.network.hub();
         self.check_control(hub)?;
-        frame::encode(&mut self.control, FrameType::MSG, message);
+        self.tell_hub(FrameType::MSG, message);
         self.send_hub_ping(HubPing::Delivery(ticket, hub), now);
         Ok(())
     }

@@ -145,6 +145,9 @@ impl Engine {
         let known = self.known.key_of(vip);
         let key = peer.v2.key().or(known.map(|known| &known.key))?;
         let name = known.filter(|known| known.key == *key).and_then(|known| known.name.clone());
+        let listed = self.directory().and_then(|directory| directory.by_key(key));
+        let listed = || listed.and_then(|node| node.name.as_ref()).map(ToString::to_string);
+        let name = name.or_else(listed);
         let claim = peer.v2.introduction().and_then(|introduction| introduction.name.clone());
         // A name that belongs to another key is not even shown as a claim.
         let is_free =

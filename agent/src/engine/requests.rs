@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use dosp_proto::frame::{self, FrameType};
+use dosp_proto::frame::FrameType;
 use dosp_proto::message::{
     ClientList, ErrorCode, ErrorReport, HskFlag, MalformedBody, SessionInfo,
 };
@@ -121,7 +121,7 @@ impl Engine {
             HubRequest::Call(name) if is_ours => (Some(name.clone()), CALL_TIMEOUT),
             HubRequest::Call(name) => (Some(name.clone()), ANSWER_TIMEOUT),
             HubRequest::Clients | HubRequest::Info => {
-                frame::encode(&mut self.control, frame_type, &[]);
+                self.tell_hub(frame_type, &[]);
                 (None, ANSWER_TIMEOUT)
             }
         };
@@ -135,7 +135,7 @@ impl Engine {
     fn call_next(&mut self) {
         let mut calls = self.asked.iter_mut().filter(|asked| asked.frame_type == FrameType::FN);
         if let Some(name) = calls.next().and_then(|asked| asked.waiting.take()) {
-            frame::encode(&mut self.control, FrameType::FN, name.as_bytes());
+            self.tell_hub(FrameType::FN, name.as_bytes());
         }
     }
 

@@ -1,5 +1,6 @@
 //! What people say about peers: whom to trust, and by which name they go.
 
+use dosp_proto::identity::Fingerprint;
 use dosp_proto::label::is_name;
 use dosp_proto::vip::Vip;
 
@@ -42,6 +43,18 @@ pub enum ResolveError {
         name: String,
         /// Who does.
         vips: String,
+    },
+    /// The hub gives the name to another key than the one that is known by it here.
+    #[error("the name '{name}' is the key {known} here, and the hub gives it to {listed}")]
+    Relisted {
+        /// The name.
+        name: String,
+        /// Whose it is here.
+        known: Fingerprint,
+        /// Where that key is.
+        vip: Vip,
+        /// Whose it is by the hub's word.
+        listed: Fingerprint,
     },
     /// It cannot be given to who claims it.
     #[error(transparent)]
@@ -87,8 +100,16 @@ impl Engine {
         if !is_name(&name) {
             return Err(ResolveError::Invalid(name.escape_debug().to_string()));
         }
-        if let Some(known) = self.known.by_name(&name) {
-            return Ok(known.vip);
+        let listed = self.directory().and_then(|directory| directory.by_name(&name));
+        match (self.known.by_name(&name), listed) {
+            (Some(known), Some(listed)) if known.key != listed.key => {
+                let (vip, known) = (known.vip, known.key.fingerprint());
+                let listed = listed.key.fingerprint();
+                return Err(ResolveError::Relisted { name, known, vip, listed });
+            }
+            (_, Some(listed)) => return Ok(listed.vip),
+            (Some(known), None) => return Ok(known.vip),
+            (None, None) => {}
         }
         let claims = self.peers.iter().filter(|(_, peer)| {
             let introduction = peer.v2.introduction().filter(|_| peer.v2.is_confirmed());

@@ -25,7 +25,7 @@ impl Engine {
     /// Whether something says that the peer at `vip` speaks version 2: it never gets less then.
     pub(super) fn is_version_2(&self, vip: Vip) -> bool {
         let has_session = self.peers.get(&vip).is_some_and(|peer| peer.v2.is_confirmed());
-        has_session || self.known.key_of(vip).is_some()
+        has_session || self.known.key_of(vip).is_some() || self.is_listed(vip)
     }
 
     /// Whether a tunnel of version 1 may be made with the peer at `vip`.

@@ -260,6 +260,23 @@ pub async fn dial(hub: &HubAddr) -> Result<TcpStream, DialError> {
     Err(failed)
 }
 
+/// As [`dial`], of the first of `hubs` that answers.
+///
+/// # Errors
+/// Why the last one does not.
+pub async fn dial_any(hubs: &[HubAddr]) -> Result<TcpStream, DialError> {
+    let mut failed = None;
+    for hub in hubs {
+        match dial(hub).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = Some(error),
+        }
+    }
+    let nobody = || io::Error::new(io::ErrorKind::NotFound, "no address of it is known");
+    Err(failed
+        .unwrap_or_else(|| DialError::Resolve { host: "the hub".to_owned(), source: nobody() }))
+}
+
 async fn connect(addr: SocketAddr) -> Result<TcpStream, DialError> {
     let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(addr))
         .await

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! AIP ─ HSK ┬ other hub ──────────────────────────────────────────────────────── joined, /24
+//!           ├ hub with members ─ XHS ─ XHS ─ XCTL join ─ XCTL welcome ─────────── joined
 //!           └ our hub ─ GSI ┬ nothing else wanted ────────────────────────────── joined
 //!                           └ RQIP wanted ┬ granted ──────────────────────────── joined
 //!                                         ├ can't be used ────────────────────── joined, moved
@@ -13,17 +14,23 @@
 //!
 //! The caller keeps the heartbeat of the connection running all the time: coming back can last.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dosp_proto::frame::{self, FrameType};
+use dosp_proto::identity::Fingerprint;
+use dosp_proto::member::{NoiseError, OpenError, Refused};
 use dosp_proto::message::{Aip, ErrorReport, Hsk, HskFlag, MalformedBody, SessionInfo};
 use dosp_proto::vip::{Network, Vip};
 use rand::CryptoRng;
 
 mod ask;
+mod enter;
 
 use ask::Question;
 pub use ask::{COMING_BACK_TIMEOUT, MAX_ASIDE_TRIES, MAX_ASK_INTERVAL, MIN_ASK_INTERVAL};
+use enter::Entering;
+pub use enter::{Credentials, Membership};
 
 /// How long the hub may take for its greeting, and then for each answer.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,6 +83,29 @@ pub enum JoinError {
     /// The hub compresses every frame, which this agent does not.
     #[error("the hub compresses its frames, which this agent does not support")]
     Compression,
+    /// Another hub answers in the place of the one that is known.
+    #[error("the hub has the key {offered}, and the one that is known here has {known}")]
+    HubKey {
+        /// The key that is known.
+        known: Fingerprint,
+        /// The key that was shown.
+        offered: Fingerprint,
+    },
+    /// A hub that is known to have members says that it has none.
+    #[error("the hub shows no key, and the one that is known here has {known}")]
+    NoHubKey {
+        /// The key that is known.
+        known: Fingerprint,
+    },
+    /// The handshake with the hub fails.
+    #[error("the handshake with the hub failed")]
+    Handshake(#[from] NoiseError),
+    /// What the hub sealed cannot be opened.
+    #[error("what the hub says cannot be trusted")]
+    Control(#[from] OpenError),
+    /// The hub lets us in under no name.
+    #[error("the hub refused: {}", .0.text)]
+    NotAdmitted(Refused),
     /// Something else than the greeting came first.
     #[error("expected {expected}, got {frame_type}: this is no DoSP hub")]
     NotDosp {
@@ -107,7 +137,13 @@ pub enum JoinError {
 #[derive(Debug)]
 pub struct Join {
     config: JoinConfig,
+    credentials: Arc<Credentials>,
     state: State,
+    /// AIP and HSK, as they came.
+    greeting: Vec<u8>,
+    /// As long as the state is [`State::Entering`].
+    entering: Option<Entering>,
+    membership: Option<Membership>,
     /// When the wanted vIP was found to be in use.
     coming_back_since: Option<Instant>,
     transmit: Vec<u8>,
@@ -126,6 +162,7 @@ struct Seat {
 enum State {
     AwaitingVip { until: Instant },
     AwaitingGreeting { vip: Vip, until: Instant },
+    Entering { hub: Hsk, until: Instant },
     AwaitingNetwork { seat: Seat, until: Instant },
     AwaitingAnswer { seat: Seat, question: Question, until: Instant },
     AwaitingGrantedVip { seat: Seat, question: Question, until: Instant },
@@ -136,10 +173,14 @@ enum State {
 impl Join {
     /// A join over a connection that was made `now`.
     #[must_use]
-    pub fn new(config: JoinConfig, now: Instant) -> Self {
+    pub fn new(config: JoinConfig, credentials: Arc<Credentials>, now: Instant) -> Self {
         Self {
             config,
+            credentials,
             state: State::AwaitingVip { until: now + JOIN_TIMEOUT },
+            greeting: Vec::new(),
+            entering: None,
+            membership: None,
             coming_back_since: None,
             transmit: Vec::new(),
             joined: None,
@@ -163,7 +204,8 @@ impl Join {
         }
         match (self.state, frame_type) {
             (State::AwaitingVip { until }, FrameType::AIP) => {
-                let vip = usable(Aip::decode(body)?.0)?;
+                let vip = Aip::decode(body)?.0;
+                frame::encode(&mut self.greeting, frame_type, body);
                 self.state = State::AwaitingGreeting { vip, until };
                 Ok(())
             }
@@ -171,13 +213,15 @@ impl Join {
                 Err(JoinError::NotDosp { expected: FrameType::AIP, frame_type })
             }
             (State::AwaitingGreeting { vip, .. }, FrameType::HSK) => {
-                self.greeted(vip, Hsk::decode(body), now)
+                frame::encode(&mut self.greeting, frame_type, body);
+                self.greeted(vip, Hsk::decode(body), now, rng)
             }
             // The vIP is routed from the moment that it is given; a hub may not wait for its HSK.
             (State::AwaitingGreeting { .. }, FrameType::S2C | FrameType::MSG) => Ok(()),
             (State::AwaitingGreeting { .. }, _) => {
                 Err(JoinError::NotDosp { expected: FrameType::HSK, frame_type })
             }
+            (State::Entering { hub, .. }, _) => self.handle_entering(hub, frame_type, body, now),
             (State::AwaitingNetwork { seat, .. }, _) => {
                 self.handle_network_answer(seat, frame_type, body, now);
                 Ok(())
@@ -205,6 +249,7 @@ impl Join {
         let expected = match self.state {
             State::AwaitingVip { .. } | State::AwaitingGrantedVip { .. } => FrameType::AIP,
             State::AwaitingGreeting { .. } => FrameType::HSK,
+            State::Entering { .. } => self.awaits(),
             State::AwaitingAnswer { .. } => FrameType::RQIP,
             State::AwaitingNetwork { seat, .. } => {
                 self.seated(seat, now);
@@ -229,6 +274,7 @@ impl Join {
         match self.state {
             State::AwaitingVip { until }
             | State::AwaitingGreeting { until, .. }
+            | State::Entering { until, .. }
             | State::AwaitingNetwork { until, .. }
             | State::AwaitingAnswer { until, .. }
             | State::AwaitingGrantedVip { until, .. } => Some(until),
@@ -251,7 +297,25 @@ impl Join {
         self.joined.take()
     }
 
-    fn greeted(&mut self, vip: Vip, hub: Hsk, now: Instant) -> Result<(), JoinError> {
+    /// What came with [`Self::poll_joined`] from a hub that has members, once.
+    pub fn take_membership(&mut self) -> Option<Membership> {
+        self.membership.take()
+    }
+
+    fn greeted(
+        &mut self,
+        vip: Vip,
+        hub: Hsk,
+        now: Instant,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), JoinError> {
+        if hub.token == Hsk::DOSP_NET && hub.flag == HskFlag::Space {
+            return self.enter(hub, now, rng);
+        }
+        if let Some(known) = &self.credentials.hub_key {
+            return Err(JoinError::NoHubKey { known: known.fingerprint() });
+        }
+        let vip = usable(vip)?;
         let seat = Seat { vip, network: network_around(vip), hub };
         match hub.flag {
             HskFlag::Compression => return Err(JoinError::Compression),

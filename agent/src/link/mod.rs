@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`mod@dial`] | from a hub's name to a TCP connection; the only part that does I/O |
-//! | [`join`] | from a TCP connection to a vIP: the greeting, asking for a vIP, coming back |
+//! | [`join`] | from a TCP connection to a vIP: the greeting, entering, asking for a vIP, coming back |
 //! | [`heartbeat`] | when to send PING, and when the hub is gone |
 //! | [`backoff`] | how long to wait before the next attempt |
 //!
@@ -16,6 +16,6 @@ pub mod heartbeat;
 pub mod join;
 
 pub use backoff::Backoff;
-pub use dial::{DialError, HubAddr, HubAddrError, dial};
+pub use dial::{DialError, HubAddr, HubAddrError, dial, dial_any};
 pub use heartbeat::{Heartbeat, HeartbeatAction};
-pub use join::{Join, JoinConfig, JoinError, Joined};
+pub use join::{Credentials, Join, JoinConfig, JoinError, Joined, Membership};

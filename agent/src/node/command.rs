@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dosp_proto::identity::Fingerprint;
+use dosp_proto::identity::{Fingerprint, PublicKey};
+use dosp_proto::label::Label;
+use dosp_proto::member;
 use dosp_proto::vip::Vip;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -104,8 +106,12 @@ pub struct NodeReport {
     pub peers: Vec<PeerReport>,
     /// This agent's key, for people.
     pub fingerprint: Fingerprint,
-    /// The name that it claims.
+    /// The name that the hub knows it by, or that it claims.
     pub name: Option<String>,
+    /// The hub's key, where it has members.
+    pub hub_key: Option<PublicKey>,
+    /// All members of the network; `None` where the hub has none.
+    pub nodes: Option<Vec<member::Node>>,
 }
 
 /// One thing asked of the node.
@@ -119,6 +125,8 @@ pub(super) enum Command {
     Trust(Trust, oneshot::Sender<Result<KnownPeer, TrustError>>),
     Resolve(String, oneshot::Sender<Result<Vip, ResolveError>>),
     Listen(Listener),
+    /// Give up this node's place in the network.
+    Leave(oneshot::Sender<()>),
     Ask(HubRequest, oneshot::Sender<Result<HubAnswer, RequestError>>),
 }
 
@@ -145,6 +153,14 @@ impl Listener {
     }
 }
 
+/// Gives the message to everybody who listens. Who has left or does not keep up is cut off.
+pub(super) fn publish(listeners: &mut Vec<Listener>, message: &Message) {
+    if listeners.is_empty() {
+        tracing::info!(from = ?message.from, len = message.data.len(), "a message, and nobody listens");
+    }
+    listeners.retain(|listener| listener.hears(message));
+}
+
 /// Raw messages, in the order in which they came.
 #[derive(Debug)]
 pub struct MessageStream {
@@ -167,6 +183,7 @@ pub struct NodeHandle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) link: watch::Receiver<LinkState>,
     known: watch::Receiver<KnownPeers>,
+    names: watch::Receiver<Vec<(Vip, Label)>>,
 }
 
 /// The node's ends of a [`NodeHandle`].
@@ -175,6 +192,7 @@ pub(super) struct NodeEnds {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) link: watch::Sender<LinkState>,
     pub(super) known: watch::Sender<KnownPeers>,
+    pub(super) names: watch::Sender<Vec<(Vip, Label)>>,
 }
 
 impl NodeHandle {
@@ -183,14 +201,28 @@ impl NodeHandle {
         let (commands, commands_rx) = mpsc::channel(MAX_WAITING);
         let (link_tx, link) = watch::channel(LinkState::Connecting);
         let (known_tx, known) = watch::channel(known.clone());
-        let ends = NodeEnds { commands: commands_rx, link: link_tx, known: known_tx };
-        (Self { commands, link, known }, ends)
+        let (names_tx, names) = watch::channel(Vec::new());
+        let ends =
+            NodeEnds { commands: commands_rx, link: link_tx, known: known_tx, names: names_tx };
+        (Self { commands, link, known, names }, ends)
     }
 
     /// Whose keys the node knows, and every change that is to be kept.
     #[must_use]
     pub fn known_peers(&self) -> watch::Receiver<KnownPeers> {
         self.known.clone()
+    }
+
+    /// What programs on this host may call the members of the network, whenever that changes.
+    #[must_use]
+    pub fn names(&self) -> watch::Receiver<Vec<(Vip, Label)>> {
+        self.names.clone()
+    }
+
+    /// Gives up this node's place in the network, and returns when the hub has; `None` where the node
+    /// ends first.
+    pub async fn leave(&self) -> Option<()> {
+        self.command(Command::Leave).await
     }
 
     /// What the node is doing; `None` once it has ended.

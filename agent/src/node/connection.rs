@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, DEFAULT_MAX_BODY_LEN, FrameDecoder, FrameType};
+use dosp_proto::member::OpenError;
 use dosp_proto::message::ExitCode;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::engine::Batch;
-use crate::link::{Heartbeat, HeartbeatAction, Join, JoinConfig, JoinError};
+use crate::link::{Heartbeat, HeartbeatAction, Join, JoinError};
 
 /// One write to the socket, in bytes: some dozen full packets.
 const BATCH_LEN: usize = 128 * 1024;
@@ -27,6 +28,12 @@ pub enum LinkError {
     /// The hub closed it and said why.
     #[error("the hub ended the session: {0}")]
     Exit(String),
+    /// The hub has put this node out of the network.
+    #[error("the hub ended the membership: {0}")]
+    Dismissed(String),
+    /// What came as the hub's word is not.
+    #[error("what came as the hub's word is not")]
+    Tampered(#[from] OpenError),
     /// The hub says nothing any more.
     #[error("the hub has been silent for too long")]
     Silent,
@@ -44,6 +51,8 @@ impl LinkError {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Closed | Self::Exit(_) => "the hub's log says why; ask whoever runs it",
+            Self::Dismissed(_) => "ask whoever runs the hub",
+            Self::Tampered(_) => "somebody between here and the hub changes what it says",
             Self::Silent | Self::Io(_) => "is the network between here and the hub up?",
             Self::Decode(_) => "is it really a DoSP hub that listens there?",
         }
@@ -65,12 +74,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, config: JoinConfig, now: Instant) -> Self {
+    pub(super) fn new(stream: TcpStream, join: Join, now: Instant) -> Self {
         Self {
             stream,
             decoder: FrameDecoder::new(DEFAULT_MAX_BODY_LEN),
             heartbeat: Heartbeat::new(now),
-            join: Some(Join::new(config, now)),
+            join: Some(join),
             stray_pongs: 0,
             batch: Batch::default(),
         }

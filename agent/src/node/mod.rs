@@ -11,15 +11,19 @@
 
 mod command;
 mod connection;
+mod place;
 mod serve;
 mod turn;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dosp_proto::identity::IdentityKey;
+use dosp_proto::identity::{IdentityKey, PublicKey};
+use dosp_proto::join_string::JoinKey;
+use dosp_proto::label::Label;
 use dosp_proto::secret::NetworkSecret;
 use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::Vip;
@@ -41,7 +45,9 @@ use crate::engine::{
 };
 use crate::host::Host;
 use crate::known_peers::{KnownPeers, TrustPolicy};
-use crate::link::{self, Backoff, DialError, HubAddr, JoinConfig, JoinError, Joined};
+use crate::link::{
+    self, Backoff, Credentials, DialError, HubAddr, Join, JoinConfig, JoinError, Joined, Membership,
+};
 use crate::tun::TunDevice;
 
 /// Packets taken from the TUN in one turn.
@@ -52,8 +58,10 @@ const MAX_READS: usize = 8;
 /// What a node is to do.
 #[derive(Debug)]
 pub struct NodeConfig {
-    /// The hub.
-    pub hub: HubAddr,
+    /// Where the hub is, to be tried in this order.
+    pub hubs: Vec<HubAddr>,
+    /// What is known of the hub beforehand.
+    pub access: Access,
     /// The vIP that a person named.
     pub vip: Option<Vip>,
     /// Whether a lost link is made again. The first one is tried once in any case.
@@ -73,8 +81,22 @@ impl NodeConfig {
         let key = IdentityKey::generate(&mut rand::make_rng::<StdRng>());
         let known = KnownPeers::new(*key.public(), TrustPolicy::FirstUse);
         let identity = NodeIdentity { key, secrets: Vec::new(), name: None };
-        Self { hub, vip: None, reconnect: false, engine, identity, known }
+        let (hubs, access) = (vec![hub], Access::default());
+        Self { hubs, access, vip: None, reconnect: false, engine, identity, known }
     }
+}
+
+/// What a node knows of its hub, and what it asks of one that has members.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// The hub's key, of a join string or pinned.
+    pub hub_key: Option<PublicKey>,
+    /// The right to join.
+    pub join_key: Option<JoinKey>,
+    /// Whether a person named this node: then no other name will do at the first join.
+    pub insists_on_name: bool,
+    /// Whether the node comes once and never again.
+    pub is_guest: bool,
 }
 
 /// Who a node is, to others.
@@ -85,7 +107,7 @@ pub struct NodeIdentity {
     /// What its network shares; the first opens.
     pub secrets: Vec<NetworkSecret>,
     /// What it calls itself.
-    pub name: Option<String>,
+    pub name: Option<Label>,
 }
 
 /// Why a node ended.
@@ -129,7 +151,8 @@ impl std::fmt::Debug for Link {
 /// An agent, to be [run](Self::run).
 #[derive(Debug)]
 pub struct Node<T, H> {
-    hub: HubAddr,
+    hubs: Vec<HubAddr>,
+    credentials: Arc<Credentials>,
     /// The vIP that a person named.
     vip: Option<Vip>,
     reconnect: bool,
@@ -142,11 +165,13 @@ pub struct Node<T, H> {
     commands: mpsc::Receiver<Command>,
     state: watch::Sender<LinkState>,
     known: watch::Sender<KnownPeers>,
+    names: watch::Sender<Vec<(Vip, Label)>>,
     listeners: Vec<Listener>,
     sends: HashMap<Ticket, oneshot::Sender<Result<(), SendFailure>>>,
     tunnels: HashMap<Ticket, oneshot::Sender<Result<TunnelReport, SendFailure>>>,
     echoes: HashMap<Ticket, oneshot::Sender<Result<Echo, SendFailure>>>,
     asks: HashMap<Ticket, oneshot::Sender<Result<HubAnswer, RequestError>>>,
+    leavers: Vec<oneshot::Sender<()>>,
     next_ticket: Ticket,
     up_since: Option<Instant>,
     was_up: bool,
@@ -158,15 +183,24 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     /// A node that has not dialled yet, and the way to it.
     #[must_use]
     pub fn new(config: NodeConfig, tun: Option<T>, host: H) -> (Self, NodeHandle) {
-        let NodeConfig { hub, vip, reconnect, engine, identity, known } = config;
+        let NodeConfig { hubs, access, vip, reconnect, engine, identity, known } = config;
         let (handle, ends) = NodeHandle::new(&known);
         let mut rng: StdRng = rand::make_rng();
         let NodeIdentity { key, secrets, name } = identity;
-        let endpoint = Endpoint::new(key, &secrets, name, &mut rng);
+        let credentials = Credentials {
+            identity: key.clone(),
+            hub_key: access.hub_key,
+            join_key: access.join_key,
+            name: name.clone(),
+            insists_on_name: access.insists_on_name,
+            is_guest: access.is_guest,
+        };
+        let endpoint = Endpoint::new(key, &secrets, name.map(String::from), &mut rng);
         let node = Self {
             engine: Engine::new(engine, endpoint, known),
-            link: Link::Dialling(dialling(&hub)),
-            hub,
+            link: Link::Dialling(dialling(&hubs)),
+            hubs,
+            credentials: Arc::new(credentials),
             vip,
             reconnect,
             tun,
@@ -176,11 +210,13 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             commands: ends.commands,
             state: ends.link,
             known: ends.known,
+            names: ends.names,
             listeners: Vec::new(),
             sends: HashMap::new(),
             tunnels: HashMap::new(),
             echoes: HashMap::new(),
             asks: HashMap::new(),
+            leavers: Vec::new(),
             next_ticket: 0,
             up_since: None,
             was_up: false,
@@ -222,15 +258,13 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         loop {
             match self.work_link() {
                 // Frames behind the join wait for the host to be configured, and then for us.
-                Ok(Some((joined, hub))) => self.joined(joined, hub).await?,
+                Ok(Some(entry)) => self.joined(entry).await?,
                 Ok(None) => break,
                 Err(LinkEnd::Lost(error)) => return self.link_lost(error),
                 Err(LinkEnd::NotJoined(error)) => return self.join_failed(error),
             }
         }
-        self.handle_events();
-        self.publish_known_peers();
-        Ok(())
+        self.settle().await
     }
 
     fn recv_packets(&mut self) -> Result<(), NodeError<H::Error>> {
@@ -259,11 +293,13 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             explicit: self.vip.is_some(),
             first: !self.was_up,
         };
-        self.link = Link::Connected(Box::new(Connection::new(stream, config, clock::instant())));
+        let join = Join::new(config, Arc::clone(&self.credentials), clock::instant());
+        self.link = Link::Connected(Box::new(Connection::new(stream, join, clock::instant())));
         self.state.send_replace(LinkState::Joining);
     }
 
-    async fn joined(&mut self, joined: Joined, hub: IpAddr) -> Result<(), NodeError<H::Error>> {
+    async fn joined(&mut self, entry: Entry) -> Result<(), NodeError<H::Error>> {
+        let Entry { joined, membership, hub } = entry;
         let overlay = Overlay { vip: joined.vip, network: joined.network };
         let before = self.engine.overlay();
         if before != Some(overlay) {
@@ -272,7 +308,10 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         if let (true, Some(before)) = (joined.moved, before) {
             tracing::warn!(vip = %joined.vip, before = %before.vip, "the old vIP did not come back");
         }
-        tracing::info!(vip = %joined.vip, network = %joined.network, hub = %self.hub, "up");
+        tracing::info!(vip = %joined.vip, network = %joined.network, %hub, "up");
+        if let Some(membership) = membership {
+            self.became_member(membership);
+        }
         self.engine.link_up(overlay, joined.hub, clock::now(), &mut self.rng);
         (self.was_up, self.up_since) = (true, Some(clock::instant()));
         self.backoff.reset();
@@ -289,7 +328,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     }
 
     fn join_failed(&mut self, error: JoinError) -> Result<(), NodeError<H::Error>> {
-        if !self.was_up {
+        if !self.was_up || place::is_final(&error) {
             return Err(NodeError::Join(error));
         }
         self.retry(&error);
@@ -300,7 +339,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         if self.up_since.take().is_some() {
             self.num_link_losses += 1;
             self.engine.link_down();
-            self.handle_events();
+            self.finish_events();
         }
         if !self.was_up || !self.reconnect {
             return Err(NodeError::Link(error));
@@ -342,9 +381,16 @@ impl<E: Into<LinkError>> From<E> for LinkEnd {
     }
 }
 
-fn dialling(hub: &HubAddr) -> Dialling {
-    let hub = hub.clone();
-    Box::pin(async move { link::dial(&hub).await })
+/// What comes of a join.
+struct Entry {
+    joined: Joined,
+    membership: Option<Membership>,
+    hub: IpAddr,
+}
+
+fn dialling(hubs: &[HubAddr]) -> Dialling {
+    let hubs = hubs.to_vec();
+    Box::pin(async move { link::dial_any(&hubs).await })
 }
 
 async fn readable<T: TunDevice>(tun: Option<&T>) -> std::io::Result<()> {

@@ -1,7 +1,7 @@
 //! What others ask of a node, and what they get back.
 
 use super::Node;
-use super::command::{Command, Destination, NodeReport, SendFailure};
+use super::command::{Command, Destination, Message, NodeReport, SendFailure, publish};
 use crate::clock;
 use crate::engine::{Echo, Event, Ticket, TunnelReport, Version};
 use crate::host::Host;
@@ -48,6 +48,10 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             }
             Command::Trust(change, reply) => drop(reply.send(self.engine.change_trust(change))),
             Command::Resolve(name, reply) => drop(reply.send(self.engine.resolve(&name))),
+            Command::Leave(reply) => {
+                self.leavers.push(reply);
+                self.engine.leave_network();
+            }
             Command::Ask(request, reply) => {
                 let ticket = self.ticket();
                 match self.engine.ask_hub(ticket, &request, clock::instant()) {
@@ -63,42 +67,48 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         self.next_ticket
     }
 
-    pub(super) fn handle_events(&mut self) {
-        while let Some(event) = self.engine.poll_event() {
-            match event {
-                Event::MessageSent(ticket) => self.finish_send(ticket, Ok(())),
-                Event::MessageFailed(ticket, failure) => {
-                    self.finish_send(ticket, Err(failure.into()));
-                }
-                Event::TunnelOpen(tunnel) => tell_open(&tunnel),
-                Event::TunnelReady(ticket, tunnel) => {
-                    if let Some(reply) = self.tunnels.remove(&ticket) {
-                        reply.send(Ok(tunnel)).ok();
-                    }
-                }
-                Event::Echoed(ticket, echo) => {
-                    if let Some(reply) = self.echoes.remove(&ticket) {
-                        reply.send(Ok(echo)).ok();
-                    }
-                }
-                Event::KeyMoved { fingerprint, from, to, is_copied: false } => {
-                    tracing::info!(%fingerprint, %from, %to, "a peer came back at another vIP");
-                }
-                Event::KeyMoved { fingerprint, from, to, is_copied: true } => {
-                    tracing::warn!(%fingerprint, %from, %to, "two hosts have the same key: remove \
-                        the file 'key' in the state folder of one of them, and restart its agent");
-                }
-                Event::Refused(vip, refusal) => {
-                    let hint = refusal.hint();
-                    tracing::warn!(peer = %vip, %refusal, hint, "the peer takes no tunnel");
-                }
-                Event::HubAnswered(ticket, answer) => {
-                    if let Some(reply) = self.asks.remove(&ticket) {
-                        reply.send(answer).ok();
-                    }
-                }
-                Event::HubError(text) => tracing::warn!(text, "the hub reports an error"),
+    pub(super) fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::MessageSent(ticket) => self.finish_send(ticket, Ok(())),
+            Event::MessageFailed(ticket, failure) => {
+                self.finish_send(ticket, Err(failure.into()));
             }
+            Event::TunnelOpen(tunnel) => tell_open(&tunnel),
+            Event::TunnelReady(ticket, tunnel) => {
+                if let Some(reply) = self.tunnels.remove(&ticket) {
+                    reply.send(Ok(tunnel)).ok();
+                }
+            }
+            Event::Echoed(ticket, echo) => {
+                if let Some(reply) = self.echoes.remove(&ticket) {
+                    reply.send(Ok(echo)).ok();
+                }
+            }
+            Event::KeyMoved { fingerprint, from, to, is_copied: false } => {
+                tracing::info!(%fingerprint, %from, %to, "a peer came back at another vIP");
+            }
+            Event::KeyMoved { fingerprint, from, to, is_copied: true } => {
+                tracing::warn!(%fingerprint, %from, %to, "two hosts have the same key: remove \
+                        the file 'key' in the state folder of one of them, and restart its agent");
+            }
+            Event::Refused(vip, refusal) => {
+                let hint = refusal.hint();
+                tracing::warn!(peer = %vip, %refusal, hint, "the peer takes no tunnel");
+            }
+            Event::HubAnswered(ticket, answer) => {
+                if let Some(reply) = self.asks.remove(&ticket) {
+                    reply.send(answer).ok();
+                }
+            }
+            Event::HubError(text) => tracing::warn!(text, "the hub reports an error"),
+            Event::HubRestarts => tracing::info!("the hub restarts"),
+            Event::NameDisputed(why) => tracing::warn!(why, "the hub gives a name away"),
+            Event::Broadcast(data) => {
+                let message = Message { from: None, version: None, data };
+                publish(&mut self.listeners, &message);
+            }
+            // Of a link that is gone.
+            Event::Place(_) => {}
         }
     }
 
@@ -121,13 +131,6 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         self.echoes.insert(ticket, reply);
     }
 
-    /// Gives what is known of peers to whoever keeps it, where it changed.
-    pub(super) fn publish_known_peers(&mut self) {
-        if self.engine.take_known_changed() {
-            self.known.send_replace(self.engine.known_peers().clone());
-        }
-    }
-
     fn report(&self) -> NodeReport {
         NodeReport {
             link: *self.state.borrow(),
@@ -139,7 +142,13 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             drops: self.engine.drops().clone(),
             peers: self.engine.peers(clock::instant()).collect(),
             fingerprint: self.engine.public_key().fingerprint(),
-            name: self.engine.name().map(str::to_owned),
+            name: self
+                .engine
+                .member_name()
+                .map(ToString::to_string)
+                .or_else(|| self.engine.name().map(str::to_owned)),
+            hub_key: self.engine.hub_key().copied(),
+            nodes: self.engine.directory().map(|nodes| nodes.iter().cloned().collect()),
         }
     }
 }

@@ -1,12 +1,10 @@
 //! One turn of the link: timers, frames in, frames out.
 
-use std::net::IpAddr;
-
 use dosp_proto::frame::FrameType;
 
-use super::command::Listener;
+use super::command::{Listener, publish};
 use super::connection::{Connection, LinkError};
-use super::{Link, LinkEnd, MAX_READS, Message, Node, dialling};
+use super::{Entry, Link, LinkEnd, MAX_READS, Message, Node, dialling};
 use crate::clock;
 use crate::engine::{DropReason, Engine, Inbound};
 use crate::host::Host;
@@ -19,12 +17,12 @@ const MAX_WORDS: usize = 200;
 
 impl<T: TunDevice, H: Host> Node<T, H> {
     /// Does what is to be done on the link now; returns a join that came through.
-    pub(super) fn work_link(&mut self) -> Result<Option<(Joined, IpAddr)>, LinkEnd> {
+    pub(super) fn work_link(&mut self) -> Result<Option<Entry>, LinkEnd> {
         let instant = clock::instant();
         self.engine.handle_timeout(clock::now(), &mut self.rng);
         match &self.link {
             Link::Waiting { until } if *until <= instant => {
-                self.link = Link::Dialling(dialling(&self.hub));
+                self.link = Link::Dialling(dialling(&self.hubs));
                 return Ok(None);
             }
             Link::Waiting { .. } | Link::Dialling(_) => return Ok(None),
@@ -54,15 +52,16 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             // A join also comes through by waiting.
             joined = join.poll_joined();
         }
+        let mut membership = None;
         if joined.is_some() {
-            connection.join = None;
+            membership = connection.join.take().and_then(|mut join| join.take_membership());
         }
         delivery.answer_tun();
         connection.write(|batch, max_len| {
             delivery.engine.poll_transmit(batch, max_len, clock::now(), delivery.rng);
         })?;
         let hub = connection.hub_ip()?;
-        Ok(joined.map(|joined| (joined, hub)))
+        Ok(joined.map(|joined| Entry { joined, membership, hub }))
     }
 }
 
@@ -103,10 +102,10 @@ impl<T: TunDevice> Delivery<'_, T> {
             Inbound::Packet(packet) => self.deliver_packet(packet),
             Inbound::Packets(packets) => packets.for_each(|packet| self.deliver_packet(packet)),
             Inbound::Message { from, version, data } => {
-                self.publish(&Message { from: Some(from), version, data: data.to_vec() });
-            }
-            Inbound::Broadcast(data) => {
-                self.publish(&Message { from: None, version: None, data: data.to_vec() });
+                publish(
+                    self.listeners,
+                    &Message { from: Some(from), version, data: data.to_vec() },
+                );
             }
         }
     }
@@ -118,14 +117,6 @@ impl<T: TunDevice> Delivery<'_, T> {
             tracing::trace!(%error, "the TUN did not take a packet");
             self.engine.count_drop(DropReason::TunWrite);
         }
-    }
-
-    /// Gives the message to everybody who listens. Who has left or does not keep up is cut off.
-    fn publish(&mut self, message: &Message) {
-        if self.listeners.is_empty() {
-            tracing::info!(from = ?message.from, len = message.data.len(), "a message, and nobody listens");
-        }
-        self.listeners.retain(|listener| listener.hears(message));
     }
 
     /// Hands the engine's own packets to the local host.

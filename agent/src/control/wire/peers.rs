@@ -112,6 +112,16 @@ impl From<ResolveError> for Reply {
             ResolveError::Ambiguous { .. } | ResolveError::Name(NameError::Taken { .. }) => {
                 (FailureKind::UnknownPeer, "use the vIP")
             }
+            ResolveError::Relisted { vip, .. } => {
+                let hint = format!(
+                    "if whoever runs the hub says that this is right: dosp-agent trust forget {vip}"
+                );
+                return Self::Failed {
+                    kind: FailureKind::Refused,
+                    why: error.to_string(),
+                    hint: Some(hint),
+                };
+            }
             ResolveError::Name(_) => (FailureKind::Failed, "use the vIP"),
         };
         Self::Failed { kind, why: error.to_string(), hint: Some(hint.to_owned()) }

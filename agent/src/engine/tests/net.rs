@@ -288,7 +288,6 @@ impl Net {
                     Inbound::Message { from, version, data } => {
                         node.messages.push((from, version, data.to_vec()));
                     }
-                    Inbound::Broadcast(data) => node.broadcasts.push(data.to_vec()),
                 }
             }
         }

@@ -1,17 +1,31 @@
 //! A tiny hub and a join, in virtual time.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use dosp_proto::frame::{self, FrameDecoder, FrameType};
+use dosp_proto::identity::IdentityKey;
 use dosp_proto::message::{Aip, Hsk, SessionInfo, VipAnswer, VipRequest, encode_greeting};
 use dosp_proto::vip::{Network, Vip};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::link::join::{Join, JoinConfig, JoinError, Joined};
+use crate::link::join::{Credentials, Join, JoinConfig, JoinError, Joined};
 
 pub(super) const WANTED: [u8; 4] = [7, 10, 0, 9];
+
+/// A node that knows nothing of any network.
+pub(super) fn stranger() -> Credentials {
+    Credentials {
+        identity: IdentityKey::generate(&mut StdRng::seed_from_u64(7)),
+        hub_key: None,
+        join_key: None,
+        name: None,
+        insists_on_name: false,
+        is_guest: false,
+    }
+}
 
 pub(super) fn vip(octets: [u8; 4]) -> Vip {
     Vip::from(octets)
@@ -128,7 +142,7 @@ impl Net {
         let start = Instant::now();
         Self {
             hub,
-            join: Join::new(config, start),
+            join: Join::new(config, Arc::new(stranger()), start),
             rng: StdRng::seed_from_u64(7),
             start,
             now: start,

@@ -1,0 +1,103 @@
+//! What a node does when its place in the network changes, and whom it tells.
+
+use std::sync::Arc;
+
+use dosp_proto::member::Refusal;
+
+use super::{Link, LinkError, LinkState, Node, NodeError};
+use crate::clock;
+use crate::engine::{Event, Overlay, PlaceChange};
+use crate::host::Host;
+use crate::link::{Credentials, JoinError, Membership};
+use crate::tun::TunDevice;
+
+/// Wall clocks that differ by more are worth a word: handshakes of version 1 would fail.
+const MAX_CLOCK_DIFFERENCE_S: u64 = 300;
+
+impl<T: TunDevice, H: Host> Node<T, H> {
+    /// Does what the events since the last turn call for, and tells what has changed.
+    pub(super) async fn settle(&mut self) -> Result<(), NodeError<H::Error>> {
+        while let Some(event) = self.engine.poll_event() {
+            match event {
+                Event::Place(change) => self.follow_place(change).await?,
+                event => self.handle_event(event),
+            }
+        }
+        if self.engine.take_known_changed() {
+            self.known.send_replace(self.engine.known_peers().clone());
+        }
+        if self.engine.take_directory_changed() {
+            self.names.send_replace(self.engine.names().collect());
+        }
+        Ok(())
+    }
+
+    /// Handles the events of a link that is gone.
+    pub(super) fn finish_events(&mut self) {
+        while let Some(event) = self.engine.poll_event() {
+            self.handle_event(event);
+        }
+    }
+
+    /// The hub took this node in: from now on no other hub will do, and the join key has done its work.
+    pub(super) fn became_member(&mut self, membership: Membership) {
+        let (hub_key, welcome) = (membership.hub_key, &membership.welcome);
+        let name = welcome.name.as_ref().map(ToString::to_string);
+        tracing::info!(name, hub_key = %hub_key.fingerprint(), "member of the network");
+        let (ours, theirs) = (clock::now().unix_time, welcome.time);
+        if ours.abs_diff(theirs) > MAX_CLOCK_DIFFERENCE_S {
+            let differ_s = ours.abs_diff(theirs);
+            tracing::warn!(differ_s, "the clocks of this host and of the hub differ");
+        }
+        let credentials = Credentials {
+            hub_key: Some(hub_key),
+            join_key: None,
+            ..Credentials::clone(&self.credentials)
+        };
+        self.credentials = Arc::new(credentials);
+        self.engine.become_member(membership);
+    }
+
+    async fn follow_place(&mut self, change: PlaceChange) -> Result<(), NodeError<H::Error>> {
+        match change {
+            PlaceChange::Moved(overlay) => self.moved(overlay).await,
+            PlaceChange::Dismissed(refused) => {
+                let error = JoinError::NotAdmitted(refused.clone());
+                if is_final(&error) {
+                    return Err(NodeError::Join(error));
+                }
+                self.link_lost(LinkError::Dismissed(refused.text))
+            }
+            PlaceChange::Tampered(error) => self.link_lost(LinkError::Tampered(error)),
+            PlaceChange::Left => {
+                for leaver in self.leavers.drain(..) {
+                    // Who asked may have gone meanwhile.
+                    leaver.send(()).ok();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn moved(&mut self, overlay: Overlay) -> Result<(), NodeError<H::Error>> {
+        let before = match *self.state.borrow() {
+            LinkState::Up(before) => Some(before),
+            LinkState::Connecting | LinkState::Joining => None,
+        };
+        let Link::Connected(connection) = &self.link else { return Ok(()) };
+        // A connection without an address is about to be found broken.
+        let Ok(hub) = connection.hub_ip() else { return Ok(()) };
+        self.host.apply(before, overlay, hub).await.map_err(NodeError::Host)?;
+        tracing::info!(vip = %overlay.vip, network = %overlay.network, "the hub gave this host another vIP");
+        self.state.send_replace(LinkState::Up(overlay));
+        Ok(())
+    }
+}
+
+/// Whether there is no point in trying again.
+pub(super) const fn is_final(error: &JoinError) -> bool {
+    match error {
+        JoinError::NotAdmitted(refused) => matches!(refused.reason, Refusal::Removed),
+        _ => false,
+    }
+}
