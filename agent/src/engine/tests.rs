@@ -4,6 +4,7 @@ mod bounds;
 mod hub;
 mod inbound;
 mod links;
+mod members;
 mod messages;
 mod net;
 mod outbound;

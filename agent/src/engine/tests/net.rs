@@ -303,7 +303,12 @@ impl Net {
             self.depart(i, true, batch, Duration::ZERO, false);
         }
         let node = &mut self.nodes[i];
-        node.events.extend(std::iter::from_fn(|| node.engine.poll_event()));
+        while let Some(event) = node.engine.poll_event() {
+            match event {
+                Event::Broadcast(data) => node.broadcasts.push(data),
+                event => node.events.push(event),
+            }
+        }
     }
 
     /// What the connection of node `i` takes at once.
