@@ -26,6 +26,7 @@ pub mod functions;
 mod handle;
 pub mod hub;
 mod listen;
+pub mod members;
 pub mod nofile;
 pub mod queue;
 pub mod routes;

@@ -1,0 +1,9 @@
+//! Who is a member: the part of a hub that remembers.
+//!
+//! [`ledger`] decides and needs no disk, [`record`] is what it remembers, one row at a time;
+//! [`store`] has the rows on disk, and [`keeper`] stores what many sessions want stored at once.
+
+pub mod keeper;
+pub mod ledger;
+pub mod record;
+pub mod store;
