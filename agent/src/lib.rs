@@ -8,6 +8,7 @@
 //! | [`tun`] | the TUN device, and one for tests |
 //! | [`node`] | the task that joins the three |
 //! | [`netcfg`], [`host`] | addresses and routes of this host |
+//! | [`hosts`] | names of peers in `/etc/hosts` |
 //! | [`known_peers`] | whose keys are trusted, without I/O |
 //! | [`control`] | the local socket |
 //! | [`state`], [`private`] | the state folder, and files that are for their owner alone |
@@ -25,6 +26,7 @@ pub mod directory;
 pub mod engine;
 pub mod failure;
 pub mod host;
+pub mod hosts;
 pub mod known_peers;
 pub mod link;
 pub mod netcfg;

@@ -1,0 +1,95 @@
+//! The block of one agent in the text of a hosts file, without I/O.
+//!
+//! ```text
+//! # BEGIN dosp dosp0: made by dosp-agent, which replaces and removes it
+//! 10.1.2.3 bob.dosp bob
+//! # END dosp dosp0
+//! ```
+//!
+//! The text is bytes, for it is other people's. A line is ours only if it stands behind our BEGIN and
+//! has the form of an entry: a block that lost its end in a crash takes nothing else with it.
+
+use std::collections::BTreeSet;
+
+use dosp_proto::label::{Label, is_name};
+use dosp_proto::vip::Vip;
+
+const BEGIN: &str = "# BEGIN dosp ";
+const END: &str = "# END dosp ";
+const DOMAIN: &str = ".dosp";
+/// Programs rely on it, also where the file does not say it.
+const LOCALHOST: &[u8] = b"localhost";
+
+/// `text` with the names `entries` in one block at its end, in place of the block that the agent with
+/// the tag `tag` had. A name is not given without its domain where the rest of the text has it
+/// already, or where it is `own`, this host's. Without entries there is no block.
+#[must_use]
+pub fn with_block(
+    text: &[u8],
+    tag: &str,
+    entries: &[(Vip, Label)],
+    own: Option<&Label>,
+) -> Vec<u8> {
+    let mut out = without_block(text, tag);
+    if entries.is_empty() {
+        return out;
+    }
+    let mut taken = names(&out);
+    taken.insert(LOCALHOST.to_vec());
+    taken.extend(own.map(|own| own.as_str().into()));
+    if out.last().is_some_and(|last| *last != b'\n') {
+        out.push(b'\n');
+    }
+    let begin = format!("{BEGIN}{tag}: made by dosp-agent, which replaces and removes it\n");
+    out.extend(begin.into_bytes());
+    for (vip, name) in entries {
+        let is_taken = taken.contains(name.as_str().as_bytes());
+        let short = if is_taken { String::new() } else { format!(" {name}") };
+        out.extend(format!("{vip} {name}{DOMAIN}{short}\n").into_bytes());
+    }
+    out.extend(format!("{END}{tag}\n").into_bytes());
+    out
+}
+
+/// `text` without the block of the agent with the tag `tag`; every other line is as it was.
+#[must_use]
+pub fn without_block(text: &[u8], tag: &str) -> Vec<u8> {
+    let (begin, end) = (format!("{BEGIN}{tag}:"), format!("{END}{tag}"));
+    let mut out = Vec::with_capacity(text.len());
+    let mut inside = false;
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let words = line.trim_ascii_end();
+        let is_begin = words.starts_with(begin.as_bytes());
+        let is_end = inside && words == end.as_bytes();
+        let is_ours = is_begin || is_end || (inside && is_entry(words));
+        if is_begin {
+            inside = true;
+        } else if is_end || words.starts_with(BEGIN.as_bytes()) {
+            inside = false;
+        }
+        if !is_ours {
+            out.extend(line);
+        }
+    }
+    out
+}
+
+/// Whether `line` has the form of those between BEGIN and END.
+fn is_entry(line: &[u8]) -> bool {
+    let mut words = line.split(|byte| *byte == b' ').map(|word| str::from_utf8(word).ok());
+    let (Some(Some(vip)), Some(Some(name))) = (words.next(), words.next()) else { return false };
+    let short_fits = words.next().is_none_or(|short| short.is_some_and(is_name));
+    let name_fits = name.strip_suffix(DOMAIN).is_some_and(is_name);
+    vip.parse::<Vip>().is_ok() && name_fits && short_fits && words.next().is_none()
+}
+
+/// All names that `text` has, in lower case.
+fn names(text: &[u8]) -> BTreeSet<Vec<u8>> {
+    let lines = text.split(|byte| *byte == b'\n');
+    let lines = lines.filter_map(|line| line.split(|byte| *byte == b'#').next());
+    let words = |line: &[u8]| -> Vec<_> {
+        let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        words.skip(1).map(<[u8]>::to_ascii_lowercase).collect()
+    };
+    lines.flat_map(words).collect()
+}
