@@ -1,14 +1,21 @@
 //! What the agent keeps over restarts: for each network a key and what is known of its peers.
 //!
 //! ```text
-//! STATE/networks/NETWORK/   0700     NETWORK is the HOST:PORT of the hub
+//! STATE/joined              0600     the NETWORK of which one is when no hub is named, one line
+//! STATE/networks/NETWORK/   0700     NETWORK is the fingerprint of a joined hub's key in lower case,
+//!                                    or the HOST:PORT of a hub that was only named
 //!     lock                           locked as long as an agent uses the folder
 //!     key                   0600     the key in base64, one line
 //!     known_peers           0600     see KnownPeers::to_text
+//!     join                  0600     the join string; without its join key once the hub has that
+//!     hub_key               0600     the key of a hub that was only named, in base64, one line
 //!     *.new                          what a crash left of a file; the next one replaces it
 //! ```
 //!
 //! A file is replaced as a whole or not at all, and one that is not understood is never overwritten.
+
+mod error;
+mod membership;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -21,126 +28,29 @@ use dosp_proto::identity::{IdentityKey, KEY_LEN, PublicKey};
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::known_peers::{KnownPeers, KnownPeersError, TrustPolicy};
+use crate::known_peers::{KnownPeers, TrustPolicy};
 use crate::private::{self, PrivateFileError};
+
+pub use error::StateError;
+pub use membership::{Membership, folder_name};
 
 const LOCK: &str = "lock";
 const KEY: &str = "key";
 const KNOWN_PEERS: &str = "known_peers";
 
-/// State that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// A network whose name is no folder's.
-    #[error("'{}' cannot be the name of a folder", network.escape_default())]
-    Network {
-        /// The network.
-        network: String,
-    },
-    /// There is no folder, and none can be made.
-    #[error("make the state folder {}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another agent is in the same network with the same state.
-    #[error("another agent uses the state folder {}", path.display())]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A file cannot be read.
-    #[error("read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file cannot be written.
-    #[error("write {}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The key cannot be read, or not by us alone.
-    #[error(transparent)]
-    Private(#[from] PrivateFileError),
-    /// The key's file holds something else.
-    #[error("{} is damaged: it holds no key", path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-    },
-    /// What is known of the peers is not understood.
-    #[error("{} is damaged", path.display())]
-    KnownPeers {
-        /// The file.
-        path: PathBuf,
-        /// Where, and how.
-        source: KnownPeersError,
-    },
-}
-
-impl StateError {
-    /// Whether another user could do it.
-    #[must_use]
-    pub fn is_permission(&self) -> bool {
-        match self {
-            Self::Folder { source, .. }
-            | Self::Read { source, .. }
-            | Self::Write { source, .. }
-            | Self::Private(PrivateFileError::Read { source, .. }) => {
-                source.kind() == io::ErrorKind::PermissionDenied
-            }
-            Self::Network { .. }
-            | Self::InUse { .. }
-            | Self::Private(PrivateFileError::Exposed { .. })
-            | Self::Key { .. }
-            | Self::KnownPeers { .. } => false,
-        }
-    }
-
-    /// What to do about it.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        match self {
-            _ if self.is_permission() => {
-                "run as root, or choose a folder of your own with --state".to_owned()
-            }
-            Self::Private(error @ PrivateFileError::Exposed { .. }) => error.hint(),
-            Self::Network { .. } => "write the hub as HOST, HOST:PORT or [IPV6]:PORT".to_owned(),
-            Self::InUse { .. } => {
-                "'dosp-agent down' ends it; --state, --socket and --tun make room for a second one"
-                    .to_owned()
-            }
-            Self::Folder { .. } | Self::Read { .. } | Self::Write { .. } | Self::Private(_) => {
-                "choose another folder with --state".to_owned()
-            }
-            Self::Key { .. } => "restore it from a backup, or remove it: this host then gets a \
-                                 new key, which its peers must accept"
-                .to_owned(),
-            Self::KnownPeers { .. } => {
-                "correct or remove that line: a peer without one is a stranger again".to_owned()
-            }
-        }
-    }
-}
-
 /// The state of one network, and the right to use it: one agent at a time has it.
 #[derive(Debug)]
 pub struct NetworkState {
+    /// The state of all networks.
+    state: PathBuf,
     folder: PathBuf,
     /// Unlocked by the kernel with its last descriptor, however the process ends.
     _lock: File,
 }
 
 impl NetworkState {
-    /// Opens, or makes, what `state` holds of the network of the hub `network`, HOST:PORT.
+    /// Opens, or makes, what `state` holds of `network`: the folder of a [`Membership`], or the
+    /// HOST:PORT of a hub.
     ///
     /// # Errors
     /// [`StateError`].
@@ -152,7 +62,7 @@ impl NetworkState {
         let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let lock = opened.map_err(|source| StateError::Write { path: path.clone(), source })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder, _lock: lock }),
+            Ok(()) => Ok(Self { state: state.to_owned(), folder, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(StateError::InUse { path: folder }),
             Err(TryLockError::Error(source)) => Err(StateError::Write { path, source }),
         }
@@ -205,20 +115,7 @@ impl NetworkState {
     }
 
     fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let new = self.folder.join(format!("{name}.new"));
-        // What a crash left may have another mode, or be a link to elsewhere.
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let renamed = write_synced(&new, content)
-            .and_then(|()| fs::rename(&new, self.folder.join(name)))
-            .and_then(|()| File::open(&self.folder)?.sync_all());
-        if renamed.is_err() {
-            // The half of a file is of no use; where it cannot go either, the next one replaces it.
-            fs::remove_file(&new).ok();
-        }
-        renamed
+        replace(&self.folder, name, content)
     }
 }
 
@@ -260,6 +157,23 @@ fn read_known_peers(
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(KnownPeers::new(own, policy)),
         Err(source) => Err(StateError::Read { path, source }),
     }
+}
+
+fn replace(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let new = folder.join(format!("{name}.new"));
+    // What a crash left may have another mode, or be a link to elsewhere.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let renamed = write_synced(&new, content)
+        .and_then(|()| fs::rename(&new, folder.join(name)))
+        .and_then(|()| File::open(folder)?.sync_all());
+    if renamed.is_err() {
+        // The half of a file is of no use; where it cannot go either, the next one replaces it.
+        fs::remove_file(&new).ok();
+    }
+    renamed
 }
 
 fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {

@@ -1,9 +1,7 @@
 //! From a hub's name to a TCP connection.
 
-use std::fmt;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
-use std::str::FromStr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -11,8 +9,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-/// Where a hub listens when nothing else is said.
-pub const DEFAULT_PORT: u16 = 7744;
+use super::HubAddr;
+
 /// How long a name server may take; it is asked again with the next attempt.
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one address may take: three lost SYNs, and then the next address has its turn.
@@ -28,122 +26,6 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Lost probes that end a connection.
 const KEEPALIVE_PROBES: u32 = 3;
-
-/// Where a hub is: `host`, `host:port`, `[v6]:port`, or an IPv6 address that cannot be mistaken.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct HubAddr {
-    host: String,
-    port: u16,
-}
-
-impl HubAddr {
-    /// Name or address, without brackets.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// TCP port.
-    #[must_use]
-    pub const fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-/// A text that is no hub.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HubAddrError {
-    /// No host name, no address, or something around it.
-    #[error("'{text}' is no hub, which is written like hub.example, 192.0.2.1:7744 or [::1]:7744")]
-    Syntax {
-        /// What was given.
-        text: String,
-    },
-    /// An IPv6 address whose end may be a port.
-    #[error("'{text}' may end in a port or not: write [{text}] or [{addr}]:{port}")]
-    Ambiguous {
-        /// What was given.
-        text: String,
-        /// The address, if the end is a port.
-        addr: Ipv6Addr,
-        /// The port, if the end is one.
-        port: u16,
-    },
-    /// No number from 1 to 65535 behind the colon.
-    #[error("'{port}' is no TCP port")]
-    Port {
-        /// What stood there.
-        port: String,
-    },
-}
-
-impl FromStr for HubAddr {
-    type Err = HubAddrError;
-
-    fn from_str(text: &str) -> Result<Self, HubAddrError> {
-        let syntax = || HubAddrError::Syntax { text: text.to_owned() };
-        if let Some(rest) = text.strip_prefix('[') {
-            let (host, port) = rest.split_once(']').ok_or_else(syntax)?;
-            if !is_ipv6(host) {
-                return Err(syntax());
-            }
-            let port = match port.strip_prefix(':') {
-                Some(port) => parse_port(port)?,
-                None if port.is_empty() => DEFAULT_PORT,
-                None => return Err(syntax()),
-            };
-            return Ok(Self { host: host.to_owned(), port });
-        }
-        let (host, port) = match text.rsplit_once(':') {
-            None => (text, DEFAULT_PORT),
-            Some((head, tail)) if head.contains(':') => {
-                if !is_ipv6(text) {
-                    return Err(syntax());
-                }
-                if let (Ok(addr), Ok(port)) = (head.parse(), parse_port(tail)) {
-                    return Err(HubAddrError::Ambiguous { text: text.to_owned(), addr, port });
-                }
-                return Ok(Self { host: text.to_owned(), port: DEFAULT_PORT });
-            }
-            // "//" is the rest of a URL.
-            Some((host, port)) if is_host(host) && !port.starts_with('/') => {
-                (host, parse_port(port)?)
-            }
-            Some(_) => return Err(syntax()),
-        };
-        if !is_host(host) {
-            return Err(syntax());
-        }
-        Ok(Self { host: host.to_owned(), port })
-    }
-}
-
-fn parse_port(text: &str) -> Result<u16, HubAddrError> {
-    let port = text.parse().ok().filter(|port| *port != 0);
-    port.ok_or_else(|| HubAddrError::Port { port: text.to_owned() })
-}
-
-/// An IPv6 address, with or without the interface that a link-local one needs.
-fn is_ipv6(text: &str) -> bool {
-    let (addr, zone) = text.split_once('%').unwrap_or((text, "eth0"));
-    addr.parse::<Ipv6Addr>().is_ok() && !zone.is_empty() && zone.chars().all(is_name_char)
-}
-
-fn is_host(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(is_name_char)
-}
-
-/// Catches the slips of the hand, such as URLs; the rest is for the name server to say.
-fn is_name_char(char: char) -> bool {
-    char.is_alphanumeric() || matches!(char, '-' | '_' | '.')
-}
-
-impl fmt::Display for HubAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
 
 /// Why there is no connection. Where a hub has several addresses: what the most telling one said.
 #[derive(Debug, thiserror::Error)]
@@ -240,8 +122,8 @@ impl DialError {
 /// # Errors
 /// [`DialError`], where none does.
 pub async fn dial(hub: &HubAddr) -> Result<TcpStream, DialError> {
-    let resolve = |source| DialError::Resolve { host: hub.host.clone(), source };
-    let addrs = timeout(RESOLVE_TIMEOUT, lookup_host((hub.host.as_str(), hub.port)))
+    let resolve = |source| DialError::Resolve { host: hub.host().to_owned(), source };
+    let addrs = timeout(RESOLVE_TIMEOUT, lookup_host((hub.host(), hub.port())))
         .await
         .map_err(|elapsed| resolve(elapsed.into()))?
         .map_err(resolve)?;
@@ -260,21 +142,23 @@ pub async fn dial(hub: &HubAddr) -> Result<TcpStream, DialError> {
     Err(failed)
 }
 
-/// As [`dial`], of the first of `hubs` that answers.
+/// Connects to the first of `hubs`, all of them one hub, that answers.
 ///
 /// # Errors
-/// Why the last one does not.
+/// [`DialError`] of the last one, where none does.
 pub async fn dial_any(hubs: &[HubAddr]) -> Result<TcpStream, DialError> {
-    let mut failed = None;
+    let source = io::Error::new(io::ErrorKind::NotFound, "no address of it is known");
+    let mut failed = DialError::Resolve { host: "the hub".to_owned(), source };
     for hub in hubs {
         match dial(hub).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => failed = Some(error),
+            Err(error) => {
+                tracing::debug!(%hub, ?error, "the hub does not answer there");
+                failed = error;
+            }
         }
     }
-    let nobody = || io::Error::new(io::ErrorKind::NotFound, "no address of it is known");
-    Err(failed
-        .unwrap_or_else(|| DialError::Resolve { host: "the hub".to_owned(), source: nobody() }))
+    Err(failed)
 }
 
 async fn connect(addr: SocketAddr) -> Result<TcpStream, DialError> {
@@ -301,59 +185,7 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use tokio::net::TcpListener;
-
-    #[test]
-    fn hubs_are_written_in_these_ways() {
-        for (text, shown) in [
-            ("hub.example", "hub.example:7744"),
-            ("hub.example:80", "hub.example:80"),
-            ("192.0.2.1", "192.0.2.1:7744"),
-            ("192.0.2.1:1", "192.0.2.1:1"),
-            ("[2001:db8::1]:80", "[2001:db8::1]:80"),
-            ("[::1]", "[::1]:7744"),
-            ("::1", "[::1]:7744"),
-            ("2001:db8::1", "[2001:db8::1]:7744"),
-            ("2001:db8::1:beef", "[2001:db8::1:beef]:7744"),
-            ("1:2:3:4:5:6:7:8", "[1:2:3:4:5:6:7:8]:7744"),
-            ("[fe80::1%eth0]:80", "[fe80::1%eth0]:80"),
-        ] {
-            assert_eq!(text.parse::<HubAddr>().unwrap().to_string(), shown);
-        }
-    }
-
-    #[test]
-    fn other_texts_are_refused_with_the_reason() {
-        for (text, reason) in [
-            ("", "is no hub"),
-            (":80", "is no hub"),
-            ("http://hub.example", "is no hub"),
-            ("hub.example/x", "is no hub"),
-            ("two words", "is no hub"),
-            ("[hub.example]:80", "is no hub"),
-            ("[::1", "is no hub"),
-            ("[::1]80", "is no hub"),
-            ("a:b:c", "is no hub"),
-            ("hub.example:", "'' is no TCP port"),
-            ("hub.example:0", "'0' is no TCP port"),
-            ("hub.example:65536", "'65536' is no TCP port"),
-            ("[::1]:x", "'x' is no TCP port"),
-            ("2001:db8::1:80", "write [2001:db8::1:80] or [2001:db8::1]:80"),
-        ] {
-            let error = text.parse::<HubAddr>().unwrap_err().to_string();
-            assert!(error.contains(reason), "{text}: {error}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_a_hub_or_an_error(text in "[a-f0-9:.%\\[\\]x-]{0,20}") {
-            if let Ok(hub) = text.parse::<HubAddr>() {
-                prop_assert_eq!(hub.to_string().parse::<HubAddr>().unwrap(), hub);
-            }
-        }
-    }
 
     #[tokio::test]
     async fn connection_is_set_up_for_a_link() {
@@ -375,6 +207,20 @@ mod tests {
         let error = dial(&hub).await.unwrap_err();
         assert!(matches!(error, DialError::Refused { .. }), "{error:?}");
         assert!(error.hint().contains("is the hub running"));
+    }
+
+    #[tokio::test]
+    async fn first_address_that_answers_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let answers: HubAddr = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let closed: HubAddr = "127.0.0.1:1".parse().unwrap();
+        let unknown: HubAddr = "hub.invalid".parse().unwrap();
+        let stream = dial_any(&[closed.clone(), answers.clone(), unknown.clone()]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap().to_string(), answers.to_string());
+        let error = dial_any(&[unknown, closed]).await.unwrap_err();
+        assert!(matches!(error, DialError::Refused { .. }), "{error:?}");
+        let error = dial_any(&[]).await.unwrap_err();
+        assert_eq!(error.to_string(), "look up the hub");
     }
 
     #[tokio::test]
