@@ -45,6 +45,12 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Join a network by a string of 'dosp-server invite'; 'up' then brings it up
+    Join {
+        /// The string, a file with it, or `-` for standard input
+        #[arg(value_name = "STRING|FILE|-", allow_hyphen_values = true)]
+        string: String,
+    },
     /// Join the hub's network and bring the TUN interface up
     Up(Up),
     /// End the running agent
@@ -155,7 +161,9 @@ pub(crate) enum Secret {
 
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    #[arg(help = "The hub: HOST, HOST:PORT or [IPV6]:PORT; port 7744 unless told")]
+    #[arg(
+        help = "The hub: HOST, HOST:PORT or [IPV6]:PORT; port 7744 unless told [default: the joined one]"
+    )]
     hub: Option<String>,
     /// The vIP to have
     #[arg(long, value_name = "IP")]
@@ -190,6 +198,9 @@ pub(crate) struct Up {
     /// Let IP in only from peers to which this host has lately sent some
     #[arg(long)]
     shields_up: bool,
+    /// Leave /etc/hosts alone: peers have no names for other programs
+    #[arg(long)]
+    no_hosts: bool,
     /// Set by --detach for the process in the background
     #[arg(long, hide = true)]
     pub(crate) detached: bool,
@@ -277,7 +288,8 @@ impl Command {
             Self::Listen(args) => Some(&args.own),
             Self::Clients(args) | Self::Info(args) => Some(&args.own),
             Self::Call(args) => Some(&args.ask.own),
-            Self::Up(_)
+            Self::Join { .. }
+            | Self::Up(_)
             | Self::Down
             | Self::Status(_)
             | Self::Peers(_)
@@ -313,6 +325,7 @@ impl Cli {
             mtu: up.mtu,
             force: up.force.then_some(true),
             shields_up: up.shields_up.then_some(true),
+            hosts: up.no_hosts.then_some(false),
             ..settings
         }
     }

@@ -59,6 +59,8 @@ pub struct Settings {
     pub force: Option<bool>,
     /// Let IP in only from peers that this host has spoken to.
     pub shields_up: Option<bool>,
+    /// Give peers names in `/etc/hosts`.
+    pub hosts: Option<bool>,
     /// What this host calls itself.
     pub name: Option<Label>,
     /// A file with the network secret, or two.
@@ -156,6 +158,7 @@ impl Settings {
             mtu: self.mtu.or(other.mtu),
             force: self.force.or(other.force),
             shields_up: self.shields_up.or(other.shields_up),
+            hosts: self.hosts.or(other.hosts),
             name: self.name.or(other.name),
             secret_file,
             secret,
@@ -260,6 +263,12 @@ impl Settings {
     pub fn name(&self) -> Option<Label> {
         let of_host = || Label::of_host(&nix::unistd::gethostname().ok()?.to_string_lossy());
         self.name.clone().or_else(of_host)
+    }
+
+    /// Whether peers have names in `/etc/hosts`.
+    #[must_use]
+    pub fn hosts(&self) -> bool {
+        self.hosts.unwrap_or(true)
     }
 
     /// The newest tunnels that are spoken.

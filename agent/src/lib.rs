@@ -64,6 +64,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
 
 async fn dispatch(command: &Command, settings: Settings) -> Result<(), Failure> {
     match command {
+        Command::Join { string } => cmd::join::run(string, &settings),
         Command::Up(up) => cmd::up::run(settings, up.detached).await,
         Command::Down => cmd::down(&settings).await,
         Command::Status(args) => cmd::status::status(args, &settings).await,

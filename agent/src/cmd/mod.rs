@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod hub;
+pub(crate) mod join;
 pub(crate) mod listen;
 pub(crate) mod ping;
 pub(crate) mod secret;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use dosp_proto::identity::IdentityKey;
 use dosp_proto::member::{Refusal, Refused};
 use dosp_proto::vip::Vip;
+use nix::net::if_::if_nametoindex;
 use rand::rngs::StdRng;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,32 +28,61 @@ use crate::control::{Client, ControlError, server};
 use crate::engine::{C2c, EngineConfig};
 use crate::failure::{Exit, Failure};
 use crate::host::NoHost;
-use crate::link::{DialError, HubAddr, JoinError};
+use crate::hosts::HostsFile;
+use crate::link::{DialError, HubAddr, HubAddrError, JoinError, NoHubAddr, hub_addrs};
 use crate::node::{Access, LinkError, Node, NodeConfig, NodeError, NodeHandle, NodeIdentity};
-use crate::state::{StateError, look_up_known_peers};
+use crate::state::{Membership, StateError, look_up_known_peers};
 use crate::tun::ChannelTun;
 
 /// Joins a hub that nobody named.
-const NO_HUB_HINT: &str = "name one: dosp-agent up HUB, or hub = \"HUB\" in /etc/dosp/agent.toml";
+const NO_HUB_HINT: &str = "join one: dosp-agent join STRING, or name one: dosp-agent up HUB, or \
+                           hub = \"HUB\" in /etc/dosp/agent.toml";
 
-/// Ends the running agent.
+/// Ends the running agent. Where none runs, what a killed one left is removed.
 pub(crate) async fn down(settings: &Settings) -> Result<(), Failure> {
-    Ok(connect(&settings.socket()).await?.down().await?)
+    match Client::connect(&settings.socket()).await {
+        Err(error @ ControlError::NotRunning { .. }) => {
+            remove_names(settings.tun(), &HostsFile::default());
+            Err(error.into())
+        }
+        client => Ok(client?.down().await?),
+    }
+}
+
+/// Removes the names that the agent of the interface `tun` left, if it was killed.
+fn remove_names(tun: &str, hosts: &HostsFile) {
+    // While the interface is there so is its agent, which answers on another socket.
+    if if_nametoindex(tun).is_ok() {
+        return;
+    }
+    let path = hosts.path().display();
+    match hosts.remove(tun) {
+        Ok(true) => tracing::warn!("removed the names that a killed agent left in {path}"),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(%error, "names of a killed agent may be left in {path}"),
+    }
 }
 
 pub(crate) async fn connect(socket: &Path) -> Result<Client, Failure> {
     Ok(Client::connect(socket).await?)
 }
 
-/// The hub that is set, checked.
-pub(crate) fn hub_of(settings: &Settings) -> Result<HubAddr, Failure> {
-    let no_hub = || Failure::text(Exit::Usage, "no hub is set").hint(NO_HUB_HINT);
-    let hub = settings.hub_addr().map_err(|error| {
-        Failure::new(Exit::Usage, error)
-            .context("the hub")
-            .hint("write HOST, HOST:PORT or [IPV6]:PORT")
-    })?;
-    hub.ok_or_else(no_hub)
+/// The hub that is set, or else the joined one, and the name of its network's state.
+pub(crate) fn network_of(settings: &Settings) -> Result<(HubAddr, String), Failure> {
+    let hub = settings.hub_addr()?;
+    let joined = Membership::of_hub(&settings.state(), hub.as_ref())?;
+    match (hub, joined) {
+        (Some(hub), joined) => Ok((hub.clone(), folder_of(&hub, joined))),
+        (None, Some(joined)) => {
+            let hub = hub_addrs(&joined.join.addrs)?.into_iter().next().ok_or(NoHubAddr)?;
+            Ok((hub, joined.folder))
+        }
+        (None, None) => Err(Failure::text(Exit::Usage, "no hub is set").hint(NO_HUB_HINT)),
+    }
+}
+
+fn folder_of(hub: &HubAddr, joined: Option<Membership>) -> String {
+    joined.map_or_else(|| hub.to_string(), |joined| joined.folder)
 }
 
 /// Who this node is, by the settings and with this key.
@@ -83,10 +114,15 @@ impl Agent {
     /// The running agent, or with `--hub` a node that joins that hub and carries no IP.
     pub(crate) async fn find(own: &OwnLink, settings: &Settings) -> Result<Self, Failure> {
         let Some(hub) = &own.hub else { return Ok(Self::Running(settings.socket())) };
-        let address = hub_of(&Settings { hub: Some(hub.clone()), ..Settings::default() })?;
+        let address: HubAddr = hub.parse()?;
         // A key for this command alone: that of a running agent must not be at two vIPs.
         let key = IdentityKey::generate(&mut rand::make_rng::<StdRng>());
-        let (state, network) = (settings.state(), address.to_string());
+        let state = settings.state();
+        let joined = match Membership::of_hub(&state, Some(&address)) {
+            Err(error) if error.is_permission() => None,
+            joined => joined?,
+        };
+        let network = folder_of(&address, joined);
         let known = look_up_known_peers(&state, &network, *key.public(), settings.trust())?;
         let config = NodeConfig {
             hubs: vec![address],
@@ -219,6 +255,13 @@ impl From<std::convert::Infallible> for Failure {
     }
 }
 
+impl From<HubAddrError> for Failure {
+    fn from(error: HubAddrError) -> Self {
+        let hint = "write HOST, HOST:PORT or [IPV6]:PORT";
+        Self::new(Exit::Usage, error).context("the hub").hint(hint)
+    }
+}
+
 impl From<DialError> for Failure {
     fn from(error: DialError) -> Self {
         let hint = error.hint();
@@ -293,5 +336,23 @@ impl From<StateError> for Failure {
         let exit = if error.is_permission() { Exit::NoPrivilege } else { Exit::Failed };
         let hint = error.hint();
         Self::new(exit, error).hint(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_an_agent_go_only_with_its_interface() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let hosts = HostsFile::at(dir.path().join("hosts"));
+        let names = [("10.1.2.3".parse().unwrap(), "bob".parse().unwrap())];
+        for (tun, is_removed) in [("lo", false), ("no-such-tun", true)] {
+            hosts.write(tun, &names).unwrap();
+            remove_names(tun, &hosts);
+            let text = std::fs::read_to_string(hosts.path()).unwrap();
+            assert_eq!(!text.contains(&format!("dosp {tun}:")), is_removed, "{text}");
+        }
     }
 }

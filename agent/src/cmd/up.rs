@@ -22,12 +22,12 @@ use crate::tun::{LinuxTun, TunError};
 
 /// Runs until a signal or `dosp-agent down`.
 pub(crate) async fn run(settings: Settings, detached: bool) -> Result<(), Failure> {
-    let hub = super::hub_of(&settings)?;
+    let (hub, network) = super::network_of(&settings)?;
     let mtu = settings.mtu().ok_or_else(|| {
         Failure::text(Exit::Usage, "the MTU is too small for IPv4").hint("give at least 576")
     })?;
     let shields_up = settings.shields_up.unwrap_or_default();
-    let state = NetworkState::open(&settings.state(), &hub.to_string())?;
+    let state = NetworkState::open(&settings.state(), &network)?;
     let key = state.identity(&mut rand::make_rng::<StdRng>())?;
     let known = state.known_peers(*key.public(), settings.trust())?;
     let (identity, engine) = (super::identity(&settings, key)?, super::engine(&settings, true));
