@@ -53,6 +53,8 @@ pub(crate) enum Command {
     },
     /// Join the hub's network and bring the TUN interface up
     Up(Up),
+    /// Give up this host's place in the network, its vIP and its name
+    Leave,
     /// End the running agent
     Down,
     /// Show what the running agent is doing
@@ -143,7 +145,9 @@ impl FromStr for PeerArg {
     type Err = LabelError;
 
     fn from_str(text: &str) -> Result<Self, LabelError> {
-        text.parse().map(Self::Vip).or_else(|_| text.parse().map(Self::Name))
+        // As programs on this host call them.
+        let name = text.strip_suffix(".dosp").unwrap_or(text);
+        text.parse().map(Self::Vip).or_else(|_| name.parse().map(Self::Name))
     }
 }
 
@@ -291,6 +295,7 @@ impl Command {
             Self::Join { .. }
             | Self::Up(_)
             | Self::Down
+            | Self::Leave
             | Self::Status(_)
             | Self::Peers(_)
             | Self::Ip

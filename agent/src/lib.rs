@@ -66,6 +66,7 @@ async fn dispatch(command: &Command, settings: Settings) -> Result<(), Failure> 
     match command {
         Command::Join { string } => cmd::join::run(string, &settings),
         Command::Up(up) => cmd::up::run(settings, up.detached).await,
+        Command::Leave => cmd::leave::run(&settings).await,
         Command::Down => cmd::down(&settings).await,
         Command::Status(args) => cmd::status::status(args, &settings).await,
         Command::Peers(args) => cmd::status::peers(args, &settings).await,

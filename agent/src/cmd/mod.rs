@@ -2,7 +2,9 @@
 
 pub(crate) mod hub;
 pub(crate) mod join;
+pub(crate) mod leave;
 pub(crate) mod listen;
+mod network;
 pub(crate) mod ping;
 pub(crate) mod secret;
 pub(crate) mod send;
@@ -14,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dosp_proto::identity::IdentityKey;
+use dosp_proto::join_string::JoinString;
 use dosp_proto::member::{Refusal, Refused};
 use dosp_proto::vip::Vip;
 use nix::net::if_::if_nametoindex;
@@ -21,6 +24,7 @@ use rand::rngs::StdRng;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::network::Network;
 use crate::cli::{OwnLink, PeerArg};
 use crate::config::Settings;
 use crate::control::wire::{FailureKind, Surroundings};
@@ -29,9 +33,9 @@ use crate::engine::{C2c, EngineConfig};
 use crate::failure::{Exit, Failure};
 use crate::host::NoHost;
 use crate::hosts::HostsFile;
-use crate::link::{DialError, HubAddr, HubAddrError, JoinError, NoHubAddr, hub_addrs};
+use crate::link::{DialError, HubAddrError, JoinError};
 use crate::node::{Access, LinkError, Node, NodeConfig, NodeError, NodeHandle, NodeIdentity};
-use crate::state::{Membership, StateError, look_up_known_peers};
+use crate::state::{StateError, look_up_known_peers};
 use crate::tun::ChannelTun;
 
 /// Joins a hub that nobody named.
@@ -67,32 +71,20 @@ pub(crate) async fn connect(socket: &Path) -> Result<Client, Failure> {
     Ok(Client::connect(socket).await?)
 }
 
-/// The hub that is set, or else the joined one, and the name of its network's state.
-pub(crate) fn network_of(settings: &Settings) -> Result<(HubAddr, String), Failure> {
-    let hub = settings.hub_addr()?;
-    let joined = Membership::of_hub(&settings.state(), hub.as_ref())?;
-    match (hub, joined) {
-        (Some(hub), joined) => Ok((hub.clone(), folder_of(&hub, joined))),
-        (None, Some(joined)) => {
-            let hub = hub_addrs(&joined.join.addrs)?.into_iter().next().ok_or(NoHubAddr)?;
-            Ok((hub, joined.folder))
-        }
-        (None, None) => Err(Failure::text(Exit::Usage, "no hub is set").hint(NO_HUB_HINT)),
-    }
-}
-
-fn folder_of(hub: &HubAddr, joined: Option<Membership>) -> String {
-    joined.map_or_else(|| hub.to_string(), |joined| joined.folder)
-}
-
 /// Who this node is, by the settings and with this key.
-pub(crate) fn identity(settings: &Settings, key: IdentityKey) -> Result<NodeIdentity, Failure> {
+pub(crate) fn identity(
+    settings: &Settings,
+    key: IdentityKey,
+    join: Option<&JoinString>,
+) -> Result<NodeIdentity, Failure> {
     let secrets = settings.secrets()?;
     if settings.c2c() == C2c::V1 && !secrets.is_empty() {
         let text = "version 1 of tunnels knows no network secret";
         return Err(Failure::text(Exit::Usage, text).hint("leave out c2c = \"v1\", or the secret"));
     }
-    Ok(NodeIdentity { key, secrets, name: settings.name() })
+    let promised = || join.and_then(|join| join.name.clone());
+    let name = settings.name.clone().or_else(promised).or_else(|| settings.name());
+    Ok(NodeIdentity { key, secrets, name })
 }
 
 pub(crate) fn engine(settings: &Settings, carries_ip: bool) -> EngineConfig {
@@ -114,23 +106,22 @@ impl Agent {
     /// The running agent, or with `--hub` a node that joins that hub and carries no IP.
     pub(crate) async fn find(own: &OwnLink, settings: &Settings) -> Result<Self, Failure> {
         let Some(hub) = &own.hub else { return Ok(Self::Running(settings.socket())) };
-        let address: HubAddr = hub.parse()?;
+        let network = Network::at(hub.parse()?, settings)?;
         // A key for this command alone: that of a running agent must not be at two vIPs.
         let key = IdentityKey::generate(&mut rand::make_rng::<StdRng>());
         let state = settings.state();
-        let joined = match Membership::of_hub(&state, Some(&address)) {
-            Err(error) if error.is_permission() => None,
-            joined => joined?,
-        };
-        let network = folder_of(&address, joined);
-        let known = look_up_known_peers(&state, &network, *key.public(), settings.trust())?;
+        let known = look_up_known_peers(&state, &network.folder, *key.public(), settings.trust())?;
         let config = NodeConfig {
-            hubs: vec![address],
-            access: Access { is_guest: true, ..Access::default() },
+            hubs: network.hubs,
+            access: Access {
+                hub_key: network.join.map(|join| join.hub_key),
+                is_guest: true,
+                ..Access::default()
+            },
             vip: own.vip,
             reconnect: false,
             engine: engine(settings, false),
-            identity: identity(settings, key)?,
+            identity: identity(settings, key, None)?,
             known,
         };
         let (node, handle) = Node::<ChannelTun, _>::new(config, None, NoHost);
@@ -243,6 +234,7 @@ pub(crate) fn ended<E: Into<Failure>>(error: NodeError<E>, hub: &str) -> Failure
         NodeError::Join(error) => Failure::from(error).context(format!("join {hub}")),
         NodeError::Link(error) => Failure::from(error).context(format!("the link to {hub}")),
         NodeError::Host(error) => error.into(),
+        NodeError::Left => Failure::text(Exit::Failed, "this host has left the network"),
         NodeError::Tun(source) => Failure::new(Exit::Failed, source)
             .context("the TUN device is gone")
             .hint("was the interface removed?"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::connect;
 use crate::cli::Json;
 use crate::config::Settings;
-use crate::control::wire::{Peer, State, Status};
+use crate::control::wire::{Node, Peer, State, Status};
 use crate::failure::{Exit, Failure};
 
 /// `dosp-agent status`.
@@ -21,9 +21,10 @@ pub(crate) async fn status(args: &Json, settings: &Settings) -> Result<(), Failu
 pub(crate) async fn peers(args: &Json, settings: &Settings) -> Result<(), Failure> {
     let status = connect(&settings.socket()).await?.status().await?;
     print(if args.json {
-        json(&serde_json::json!({ "schema": "dosp.peers/1", "peers": status.peers }))?
+        let Status { peers, nodes, .. } = status;
+        json(&serde_json::json!({ "schema": "dosp.peers/1", "peers": peers, "nodes": nodes }))?
     } else {
-        table(&status.peers)
+        table(&status)
     })
 }
 
@@ -67,6 +68,7 @@ fn overview(status: &Status) -> String {
     lines.push(("fingerprint", status.fingerprint.clone()));
     let rtt = status.hub_rtt_ns.map(|rtt| format!(", {:.1} ms away", rtt as f64 / 1e6));
     lines.push(("hub", format!("{}{}", status.hub, rtt.unwrap_or_default())));
+    lines.extend(status.hub_fingerprint.clone().map(|fingerprint| ("hub's key", fingerprint)));
     lines.push(("reconnects", status.reconnects.to_string()));
     if let (Some(tun), Some(mtu)) = (&status.tun, status.mtu) {
         lines.push(("interface", format!("{tun}, MTU {mtu}")));
@@ -80,36 +82,70 @@ fn overview(status: &Status) -> String {
         // Writing to a String cannot fail.
         writeln!(text, "{name:<11} {value}").ok();
     }
-    if !status.peers.is_empty() {
+    if !status.peers.is_empty() || status.nodes.as_ref().is_some_and(|nodes| !nodes.is_empty()) {
         text.push('\n');
-        text.push_str(&table(&status.peers));
+        text.push_str(&table(status));
     }
     text
 }
 
-fn table(peers: &[Peer]) -> String {
+/// Whom this host has spoken to, and all other members of the network.
+fn table(status: &Status) -> String {
     let heads = ["PEER", "NAME", "TUNNEL", "FINGERPRINT", "SESSION", "LAST FRAME", "RX", "TX", ""];
-    let mut rows = vec![heads.map(str::to_owned)];
-    rows.extend(peers.iter().map(|peer| {
-        let name = match (&peer.name, &peer.claimed_name) {
-            (Some(name), _) => name.clone(),
-            (None, Some(claim)) => format!("{claim}?"),
-            (None, None) => "-".to_owned(),
-        };
-        let last = peer.verified_ago_ns.map_or("never".to_owned(), |ns| format!("{} ago", age(ns)));
-        [
-            peer.vip.to_string(),
+    let nodes: BTreeMap<_, _> =
+        status.nodes.iter().flatten().map(|node| (node.vip, node)).collect();
+    let mut rows = BTreeMap::new();
+    for node in nodes.values().filter(|node| Some(node.vip) != status.vip) {
+        let name = node.name.clone().unwrap_or_else(|| "-".to_owned());
+        let [dash, never, none] = ["-", "never", "0 B in 0"].map(str::to_owned);
+        let row = [
+            node.vip.to_string(),
             name,
-            tunnel(peer),
-            peer.fingerprint.clone().unwrap_or_else(|| "-".to_owned()),
-            peer.session_age_ns.map_or("-".to_owned(), age),
-            last,
-            format!("{} in {}", bytes(peer.rx_bytes), peer.rx_frames),
-            format!("{} in {}", bytes(peer.tx_bytes), peer.tx_frames),
-            remarks(peer),
-        ]
-    }));
+            "none".to_owned(),
+            node.fingerprint.clone(),
+            dash,
+            never,
+            none.clone(),
+            none,
+            presence(node).to_owned(),
+        ];
+        rows.insert(node.vip, row);
+    }
+    for peer in &status.peers {
+        let mut row = spoken_to(peer);
+        if let (Some(node), Some(last)) = (nodes.get(&peer.vip), row.last_mut()) {
+            let remarks = [presence(node), &**last].into_iter().filter(|words| !words.is_empty());
+            *last = remarks.collect::<Vec<_>>().join("; ");
+        }
+        rows.insert(peer.vip, row);
+    }
+    let rows: Vec<_> =
+        std::iter::once(heads.map(str::to_owned)).chain(rows.into_values()).collect();
     align(&rows)
+}
+
+const fn presence(node: &Node) -> &'static str {
+    if node.online { "" } else { "offline" }
+}
+
+fn spoken_to(peer: &Peer) -> [String; 9] {
+    let name = match (&peer.name, &peer.claimed_name) {
+        (Some(name), _) => name.clone(),
+        (None, Some(claim)) => format!("{claim}?"),
+        (None, None) => "-".to_owned(),
+    };
+    let last = peer.verified_ago_ns.map_or("never".to_owned(), |ns| format!("{} ago", age(ns)));
+    [
+        peer.vip.to_string(),
+        name,
+        tunnel(peer),
+        peer.fingerprint.clone().unwrap_or_else(|| "-".to_owned()),
+        peer.session_age_ns.map_or("-".to_owned(), age),
+        last,
+        format!("{} in {}", bytes(peer.rx_bytes), peer.rx_frames),
+        format!("{} in {}", bytes(peer.tx_bytes), peer.tx_frames),
+        remarks(peer),
+    ]
 }
 
 fn tunnel(peer: &Peer) -> String {

@@ -3,70 +3,119 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use dosp_proto::label::Label;
+use dosp_proto::vip::Vip;
 use rand::rngs::StdRng;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::network::Network;
 use crate::config::Settings;
 use crate::control::wire::Surroundings;
 use crate::control::{BindError, Server};
 use crate::detach;
 use crate::failure::{Exit, Failure};
 use crate::host::{HostError, TunHost};
+use crate::hosts::HostsFile;
 use crate::known_peers::KnownPeers;
 use crate::netcfg::NetError;
-use crate::node::{Access, Node, NodeConfig, NodeHandle};
+use crate::node::{Node, NodeConfig, NodeError, NodeHandle};
 use crate::state::NetworkState;
 use crate::tun::{LinuxTun, TunError};
 
 /// Runs until a signal or `dosp-agent down`.
 pub(crate) async fn run(settings: Settings, detached: bool) -> Result<(), Failure> {
-    let (hub, network) = super::network_of(&settings)?;
+    let network = Network::of(&settings)?;
     let mtu = settings.mtu().ok_or_else(|| {
         Failure::text(Exit::Usage, "the MTU is too small for IPv4").hint("give at least 576")
     })?;
     let shields_up = settings.shields_up.unwrap_or_default();
-    let state = NetworkState::open(&settings.state(), &network)?;
+    let state = Arc::new(NetworkState::open(&settings.state(), &network.folder)?);
     let key = state.identity(&mut rand::make_rng::<StdRng>())?;
     let known = state.known_peers(*key.public(), settings.trust())?;
-    let (identity, engine) = (super::identity(&settings, key)?, super::engine(&settings, true));
     let control = Server::bind(&settings.socket()).await?;
     let tun = LinuxTun::create(settings.tun(), mtu)?;
     let host = TunHost::new(settings.tun(), mtu, settings.force.unwrap_or_default())?;
-    let surroundings = Surroundings {
-        hub: hub.to_string(),
-        tun: Some(settings.tun().to_owned()),
-        mtu: Some(mtu),
-        shields_up,
-    };
     let config = NodeConfig {
-        hubs: vec![hub],
-        access: Access::default(),
+        hubs: network.hubs.clone(),
+        access: network.access(&state, &settings)?,
         vip: settings.vip,
         reconnect: true,
-        engine,
-        identity,
+        engine: super::engine(&settings, true),
+        identity: super::identity(&settings, key, network.join.as_ref())?,
         known,
     };
+    let hub = network.hub();
+    let tun_name = settings.tun().to_owned();
+    let surroundings =
+        Surroundings { hub: hub.clone(), tun: Some(tun_name), mtu: Some(mtu), shields_up };
     let (node, handle) = Node::new(config, Some(tun), host);
     let stop = CancellationToken::new();
     let interrupted = stop_on_signals(stop.clone())?;
     tokio::spawn(announce(handle.clone(), surroundings.clone(), detached));
-    let hub = surroundings.hub.clone();
-    let keeper = tokio::spawn(keep_known_peers(handle.known_peers(), state));
+    let keepers = [
+        tokio::spawn(keep_known_peers(handle.known_peers(), Arc::clone(&state))),
+        tokio::spawn(keep_hub_key(handle.clone(), Arc::clone(&state), network.join.is_some())),
+        tokio::spawn(keep_names(handle.names(), settings)),
+    ];
     tokio::spawn(control.run(handle, surroundings, stop.clone()));
     let ended = node.run(stop).await;
-    // With the node its last word on them is there; it is kept before this process ends.
-    keeper.await.map_err(|error| Failure::new(Exit::Failed, error))?;
-    ended.map_err(|error| super::ended(error, &hub))?;
+    // With the node its last word is there; it is kept before this process ends.
+    for keeper in keepers {
+        keeper.await.map_err(|error| Failure::new(Exit::Failed, error))?;
+    }
+    match ended {
+        Err(NodeError::Left) => state.forget_join()?,
+        ended => ended.map_err(|error| super::ended(error, &hub))?,
+    }
     if interrupted.is_cancelled() { Err(Failure::interrupted()) } else { Ok(()) }
+}
+
+/// Stores that the hub has let this host in: the join key is used up, and no other hub will do.
+async fn keep_hub_key(handle: NodeHandle, state: Arc<NetworkState>, is_joined: bool) {
+    if handle.up().await.is_none() {
+        return;
+    }
+    let Some(hub_key) = handle.report().await.and_then(|report| report.hub_key) else { return };
+    let kept = tokio::task::spawn_blocking(move || {
+        if is_joined { state.spend_join_key() } else { state.save_hub_key(&hub_key) }
+    });
+    match kept.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the hub's key is not stored"),
+        Err(error) => tracing::error!(%error, "the hub's key is not stored"),
+    }
+}
+
+/// Gives the members of the network names on this host, until the node has ended.
+async fn keep_names(mut names: watch::Receiver<Vec<(Vip, Label)>>, settings: Settings) {
+    if !settings.hosts() {
+        return;
+    }
+    let tun = settings.tun().to_owned();
+    // Those that a killed agent left stay no longer than until here.
+    put_names(tun.clone(), Vec::new()).await;
+    while names.changed().await.is_ok() {
+        let latest = names.borrow_and_update().clone();
+        put_names(tun.clone(), latest).await;
+    }
+    put_names(tun, Vec::new()).await;
+}
+
+async fn put_names(tun: String, names: Vec<(Vip, Label)>) {
+    let put = tokio::task::spawn_blocking(move || HostsFile::default().write(&tun, &names)).await;
+    let failed = match put {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(failed, "/etc/hosts has no names of peers; dosp-agent's own commands know them");
 }
 
 /// Stores what is known of peers whenever it changes, until the node has ended. The disk may be slow,
 /// and packets do not wait for it.
-async fn keep_known_peers(mut known: watch::Receiver<KnownPeers>, state: NetworkState) {
-    let state = Arc::new(state);
+async fn keep_known_peers(mut known: watch::Receiver<KnownPeers>, state: Arc<NetworkState>) {
     while known.changed().await.is_ok() {
         let (latest, state) = (known.borrow_and_update().clone(), Arc::clone(&state));
         let saved = tokio::task::spawn_blocking(move || state.save_known_peers(&latest)).await;

@@ -232,9 +232,23 @@ impl Client {
     /// [`ControlError`].
     pub async fn down(mut self) -> Result<(), ControlError> {
         match self.ask(&Request::Down).await? {
-            Reply::Ending => {}
-            _ => return Err(ControlError::Unexpected),
+            Reply::Ending => self.wait_for_end().await,
+            _ => Err(ControlError::Unexpected),
         }
+    }
+
+    /// Gives up the host's place in the network, and returns when the agent has ended.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn leave(mut self) -> Result<(), ControlError> {
+        match self.ask(&Request::Leave).await? {
+            Reply::Left => self.wait_for_end().await,
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    async fn wait_for_end(mut self) -> Result<(), ControlError> {
         match self.read().await {
             Err(ControlError::Ended | ControlError::Io(_)) => Ok(()),
             Err(error) => Err(error),

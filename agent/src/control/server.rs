@@ -198,6 +198,15 @@ async fn answer(
             }
             Ok(())
         }
+        Request::Leave => {
+            match handle.leave().await {
+                Some(Ok(())) => write(writer, &Reply::Left).await?,
+                Some(Err(error)) => return write(writer, &error.into()).await,
+                // It ends, and says so by closing the connection.
+                None => {}
+            }
+            std::future::pending().await
+        }
         Request::Down => {
             write(writer, &Reply::Ending).await?;
             stop.cancel();

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::hub::{Answer, Clients, Info};
 pub use self::peers::{EchoResult, Trusted, Tunnel};
-pub use self::status::{Peer, State, Status, Surroundings};
+pub use self::status::{Node, Peer, State, Status, Surroundings};
 use crate::engine::{SendError, Version};
-use crate::node::{self, SendFailure};
+use crate::node::{self, LeaveError, SendFailure};
 
 /// The longest line in bytes: a message of a whole frame, in base64.
 pub const MAX_LINE_LEN: u64 = 2 * 1024 * 1024;
@@ -77,6 +77,8 @@ pub enum Request {
     Info,
     /// Every raw message from now on.
     Listen,
+    /// Give up this host's place in the network, and end the agent.
+    Leave,
     /// End the agent.
     Down,
 }
@@ -115,6 +117,8 @@ pub enum Reply {
     Listening,
     /// To `Listen`, as they come.
     Message(Message),
+    /// To `Leave`: the hub has forgotten this host. The connection stays open until the agent has ended.
+    Left,
     /// To `Down`; the connection stays open until the agent has ended.
     Ending,
     /// It was not to be.
@@ -228,6 +232,16 @@ impl From<SendFailure> for Reply {
         };
         let hint = failure.hint();
         Self::Failed { kind, why: failure.to_string(), hint }
+    }
+}
+
+impl From<LeaveError> for Reply {
+    fn from(error: LeaveError) -> Self {
+        let kind = match error {
+            LeaveError::NoMember => FailureKind::Failed,
+            LeaveError::NotConnected => FailureKind::NotConnected,
+        };
+        Self::Failed { kind, why: error.to_string(), hint: None }
     }
 }
 

@@ -63,6 +63,17 @@ impl SendFailure {
     }
 }
 
+/// Why a node did not leave its network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LeaveError {
+    /// The hub keeps nothing of it.
+    #[error("this hub has no members")]
+    NoMember,
+    /// The hub cannot be told.
+    #[error("not connected to a hub")]
+    NotConnected,
+}
+
 /// A raw message that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -126,7 +137,7 @@ pub(super) enum Command {
     Resolve(String, oneshot::Sender<Result<Vip, ResolveError>>),
     Listen(Listener),
     /// Give up this node's place in the network.
-    Leave(oneshot::Sender<()>),
+    Leave(oneshot::Sender<Result<(), LeaveError>>),
     Ask(HubRequest, oneshot::Sender<Result<HubAnswer, RequestError>>),
 }
 
@@ -219,9 +230,12 @@ impl NodeHandle {
         self.names.clone()
     }
 
-    /// Gives up this node's place in the network, and returns when the hub has; `None` where the node
-    /// ends first.
-    pub async fn leave(&self) -> Option<()> {
+    /// Gives up this node's place in the network, and returns when the hub has. The node ends then;
+    /// `None` where it ends first.
+    ///
+    /// # Errors
+    /// [`LeaveError`].
+    pub async fn leave(&self) -> Option<Result<(), LeaveError>> {
         self.command(Command::Leave).await
     }
 

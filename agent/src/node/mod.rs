@@ -33,7 +33,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::command::{
-    Destination, LinkState, Message, MessageStream, NodeHandle, NodeReport, SendFailure,
+    Destination, LeaveError, LinkState, Message, MessageStream, NodeHandle, NodeReport, SendFailure,
 };
 pub use self::connection::LinkError;
 
@@ -125,6 +125,9 @@ pub enum NodeError<E> {
     /// The host cannot be configured.
     #[error(transparent)]
     Host(E),
+    /// The hub has given up this node's place, as it was asked to.
+    #[error("this host has left the network")]
+    Left,
     /// The TUN is gone.
     #[error("the TUN device is gone")]
     Tun(#[source] std::io::Error),
@@ -171,7 +174,7 @@ pub struct Node<T, H> {
     tunnels: HashMap<Ticket, oneshot::Sender<Result<TunnelReport, SendFailure>>>,
     echoes: HashMap<Ticket, oneshot::Sender<Result<Echo, SendFailure>>>,
     asks: HashMap<Ticket, oneshot::Sender<Result<HubAnswer, RequestError>>>,
-    leavers: Vec<oneshot::Sender<()>>,
+    leavers: Vec<oneshot::Sender<Result<(), LeaveError>>>,
     next_ticket: Ticket,
     up_since: Option<Instant>,
     was_up: bool,

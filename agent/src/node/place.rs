@@ -72,9 +72,9 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             PlaceChange::Left => {
                 for leaver in self.leavers.drain(..) {
                     // Who asked may have gone meanwhile.
-                    leaver.send(()).ok();
+                    leaver.send(Ok(())).ok();
                 }
-                Ok(())
+                Err(NodeError::Left)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What others ask of a node, and what they get back.
 
 use super::Node;
-use super::command::{Command, Destination, Message, NodeReport, SendFailure, publish};
+use super::command::{Command, Destination, LeaveError, Message, NodeReport, SendFailure, publish};
 use crate::clock;
 use crate::engine::{Echo, Event, Ticket, TunnelReport, Version};
 use crate::host::Host;
@@ -49,8 +49,14 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             Command::Trust(change, reply) => drop(reply.send(self.engine.change_trust(change))),
             Command::Resolve(name, reply) => drop(reply.send(self.engine.resolve(&name))),
             Command::Leave(reply) => {
-                self.leavers.push(reply);
-                self.engine.leave_network();
+                if self.up_since.is_none() {
+                    reply.send(Err(LeaveError::NotConnected)).ok();
+                } else if self.engine.hub_key().is_none() {
+                    reply.send(Err(LeaveError::NoMember)).ok();
+                } else {
+                    self.leavers.push(reply);
+                    self.engine.leave_network();
+                }
             }
             Command::Ask(request, reply) => {
                 let ticket = self.ticket();

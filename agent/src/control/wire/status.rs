@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dosp_proto::member;
 use dosp_proto::vip::{Network, Vip};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,34 @@ pub struct Status {
     pub dropped: BTreeMap<String, u64>,
     /// All peers that were spoken to, by vIP.
     pub peers: Vec<Peer>,
+    /// The hub's key, for people; `null` where it has no members.
+    pub hub_fingerprint: Option<String>,
+    /// All members of the network, by vIP; `null` where the hub has none.
+    pub nodes: Option<Vec<Node>>,
+}
+
+/// A member of the network, by the hub's word.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Node {
+    /// Its vIP.
+    pub vip: Vip,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its key, for people.
+    pub fingerprint: String,
+    /// Whether it is connected to the hub.
+    pub online: bool,
+}
+
+impl From<member::Node> for Node {
+    fn from(node: member::Node) -> Self {
+        Self {
+            vip: node.vip,
+            name: node.name.map(String::from),
+            fingerprint: node.key.fingerprint().to_string(),
+            online: node.is_online,
+        }
+    }
 }
 
 /// How far the link is.
@@ -148,6 +177,8 @@ impl Status {
             shields_up: surroundings.shields_up,
             dropped: by_name(&report.drops),
             peers: report.peers.into_iter().map(Peer::from).collect(),
+            hub_fingerprint: report.hub_key.map(|key| key.fingerprint().to_string()),
+            nodes: report.nodes.map(|nodes| nodes.into_iter().map(Node::from).collect()),
         }
     }
 }
