@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use crate::control::wire::{SessionStatus, Status};
+use crate::control::wire::{Reply, SessionStatus, Status};
+use crate::members::command::MembersRequest;
 use crate::state::Shared;
 
 /// Answers about a hub and administers it.
@@ -54,6 +55,13 @@ impl HubHandle {
     pub fn administer(&self, line: &str) -> String {
         info!(command = crate::hub::loggable(line.as_bytes()), "administered by a local user");
         self.shared.administer(line)
+    }
+
+    /// Answers a request about members.
+    #[must_use]
+    pub fn members(&self, _request: &MembersRequest) -> Reply {
+        let why = "this hub keeps no members: it has no state folder; 'dosp-server init' makes one";
+        Reply::Failed { why: why.to_owned() }
     }
 }
 

@@ -12,6 +12,9 @@
 //! | `listen` | binding and accepting |
 //! | `state` | what all sessions share, and the order of its locks |
 //! | [`tokens`] | the secrets of administrators |
+//! | [`private`] | reading and writing files that are for their owner alone |
+//! | [`hub_key`] | the hub's own key |
+//! | [`members`] | who is a member: leases, invites, and their store |
 //! | [`control`] | the local socket, for commands on this machine |
 //! | [`nofile`] | how many connections the system allows |
 //!
@@ -25,9 +28,11 @@ pub mod control;
 pub mod functions;
 mod handle;
 pub mod hub;
+pub mod hub_key;
 mod listen;
 pub mod members;
 pub mod nofile;
+pub mod private;
 pub mod queue;
 pub mod routes;
 mod session;

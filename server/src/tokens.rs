@@ -1,12 +1,11 @@
 //! The secrets by which administrators prove that they are.
 
 use std::fmt;
-use std::fs;
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use subtle::{Choice, ConstantTimeEq};
+
+use crate::private::{self, PrivateFileError};
 
 /// Fewer characters could be guessed in time.
 const MIN_TOKEN_LEN: usize = 16;
@@ -14,21 +13,14 @@ const MIN_TOKEN_LEN: usize = 16;
 /// A token file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFileError {
-    /// The system says no.
-    #[error("cannot read {}", path.display())]
-    Read {
+    /// It cannot be read, or others can read or write it.
+    #[error(transparent)]
+    Private(#[from] PrivateFileError),
+    /// It holds something else.
+    #[error("{} is no text", path.display())]
+    NoText {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Others can read or write it.
-    #[error("{} is open to others: its mode is {mode:04o}", path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
     },
     /// A token that could be guessed.
     #[error("{}:{line}: a token has at least {MIN_TOKEN_LEN} characters", path.display())]
@@ -51,9 +43,11 @@ impl TokenFileError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Read { .. } => "give another file with --admin-token-file".to_owned(),
-            Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
-            Self::TooShort { .. } | Self::Empty { .. } => {
+            Self::Private(error @ PrivateFileError::Exposed { .. }) => error.hint(),
+            Self::Private(PrivateFileError::Read { .. }) => {
+                "give another file with --admin-token-file".to_owned()
+            }
+            Self::NoText { .. } | Self::TooShort { .. } | Self::Empty { .. } => {
                 "one token a line; 'openssl rand -hex 32' makes one".to_owned()
             }
         }
@@ -77,19 +71,9 @@ impl AdminTokens {
     /// Where the file cannot be read, is open to others, or holds what is no token.
     pub fn from_file(path: &Path) -> Result<Self, TokenFileError> {
         let owned = || path.to_owned();
-        let read = || {
-            // The mode is that of the file that is read, even where its name changes hands.
-            let mut file = fs::File::open(path)?;
-            let mode = file.metadata()?.permissions().mode() & 0o7777;
-            let mut text = String::new();
-            file.read_to_string(&mut text)?;
-            Ok((mode, text))
-        };
-        let (mode, text) =
-            read().map_err(|source| TokenFileError::Read { path: owned(), source })?;
-        if mode & 0o077 != 0 {
-            return Err(TokenFileError::Exposed { path: owned(), mode });
-        }
+        let content = private::read(path)?;
+        let text =
+            std::str::from_utf8(&content).map_err(|_| TokenFileError::NoText { path: owned() })?;
         let lines = text.lines().map(str::trim).enumerate();
         let tokens: Vec<_> = lines.filter(|(_, token)| !token.is_empty()).collect();
         if let Some((index, _)) = tokens.iter().find(|(_, token)| token.len() < MIN_TOKEN_LEN) {
@@ -124,7 +108,9 @@ impl AdminTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
 
     fn token_file(text: &str, mode: u32) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::wire::{Reply, Request, Status};
+use crate::members::command::{MembersReply, MembersRequest};
 
 /// Why a hub did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +48,9 @@ pub enum ControlError {
 pub fn status(socket: &Path) -> Result<Status, ControlError> {
     match ask(socket, &Request::Status)? {
         Reply::Status(status) => Ok(*status),
-        Reply::Said { .. } | Reply::Failed { .. } => Err(ControlError::Unexpected),
+        Reply::Said { .. } | Reply::Members(_) | Reply::Failed { .. } => {
+            Err(ControlError::Unexpected)
+        }
     }
 }
 
@@ -61,7 +64,22 @@ pub fn administer(socket: &Path, command: String) -> Result<String, ControlError
             Some(why) => Err(ControlError::Refused { why: why.to_owned() }),
             None => Ok(text),
         },
-        Reply::Status(_) | Reply::Failed { .. } => Err(ControlError::Unexpected),
+        Reply::Status(_) | Reply::Members(_) | Reply::Failed { .. } => {
+            Err(ControlError::Unexpected)
+        }
+    }
+}
+
+/// Asks the hub at `socket` about its members.
+///
+/// # Errors
+/// [`ControlError`].
+pub fn members(socket: &Path, request: MembersRequest) -> Result<MembersReply, ControlError> {
+    match ask(socket, &Request::Members(request))? {
+        Reply::Members(reply) => Ok(reply),
+        Reply::Status(_) | Reply::Said { .. } | Reply::Failed { .. } => {
+            Err(ControlError::Unexpected)
+        }
     }
 }
 

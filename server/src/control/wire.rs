@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use dosp_proto::vip::{Network, Vip};
 use serde::{Deserialize, Serialize};
 
+use crate::members::command::{MembersReply, MembersRequest};
+
 /// The longest request in bytes.
 pub const MAX_REQUEST_LEN: u64 = 64 * 1024;
 
@@ -21,6 +23,8 @@ pub enum Request {
         /// The command line.
         command: String,
     },
+    /// Something about members.
+    Members(MembersRequest),
 }
 
 /// What the hub answers.
@@ -34,7 +38,9 @@ pub enum Reply {
         /// The text; it begins with `ERR:` where the command was not done.
         text: String,
     },
-    /// The request makes no sense.
+    /// To `Members`.
+    Members(MembersReply),
+    /// The request makes no sense, or cannot be met.
     Failed {
         /// Why, in words.
         why: String,

@@ -39,6 +39,14 @@ pub struct Undo {
     pub(super) used: Option<JoinKeyHash>,
 }
 
+impl Undo {
+    /// Whether nothing has changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.after.is_empty() && self.used.is_none()
+    }
+}
+
 impl Ledger {
     /// Takes an operation back whose rows could not be stored. What another operation has changed
     /// since then stays as it is.

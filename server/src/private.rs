@@ -1,0 +1,93 @@
+//! Files with secrets in them: nobody but their owner may read or write them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+/// More tokens than anybody has; what is longer is another file.
+const MAX_LEN: usize = 64 * 1024;
+
+/// A file that a secret must not come from.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateFileError {
+    /// The system says no.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others can read or write it.
+    #[error("{} is open to others: its mode is {mode:04o}", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+}
+
+impl PrivateFileError {
+    /// Whether there is no such file.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Read { .. } => "make it readable for this user, or name another one".to_owned(),
+            Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
+        }
+    }
+}
+
+/// What is in `path`.
+///
+/// # Errors
+/// [`PrivateFileError`].
+pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
+    let failed = |source| PrivateFileError::Read { path: path.to_owned(), source };
+    // The mode is that of the file that is read, even where its name changes hands.
+    let file = File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(PrivateFileError::Exposed { path: path.to_owned(), mode });
+    }
+    // A buffer that grew would leave a part of the secret behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(MAX_LEN + 1024));
+    file.take(MAX_LEN as u64 + 1).read_to_end(&mut content).map_err(failed)?;
+    if content.len() > MAX_LEN {
+        return Err(failed(io::ErrorKind::FileTooLarge.into()));
+    }
+    Ok(content)
+}
+
+/// Makes the file `name` in `folder`, which must not exist. It is on the disk when this returns.
+///
+/// # Errors
+/// What the system says; then there is no such file.
+pub fn create(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let new = folder.join(format!("{name}.new"));
+    // What a crash left may have another mode, or be a link to elsewhere.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
+    let linked = written.and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()?;
+        // Unlike a rename, this fails where somebody else was faster.
+        fs::hard_link(&new, folder.join(name))
+    });
+    // The half of a file is of no use; where it cannot go either, the next one replaces it.
+    fs::remove_file(&new).ok();
+    linked.and_then(|()| File::open(folder)?.sync_all())
+}
