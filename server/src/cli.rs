@@ -1,6 +1,7 @@
 //! The edge: the command line, the log, signals, exit codes, and errors in words.
 
 mod ask;
+mod members;
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use dosp_proto::vip::Network;
 use dosp_server::config::{self, ConfigError, LogFormat, Settings};
 use dosp_server::control::DEFAULT_SOCKET;
@@ -22,6 +24,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 
 use ask::{AdminArgs, StatusArgs};
+use members::{InviteArgs, MembersError, NodesArgs};
 
 /// Read where it exists and no other file is given.
 const DEFAULT_FILE: &str = "/etc/dosp/server.toml";
@@ -31,12 +34,16 @@ const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 /// There is no hub to ask.
 const EXIT_NOT_RUNNING: u8 = 3;
+/// Refused.
+const EXIT_REFUSED: u8 = 4;
+/// Nobody is known by that name.
+const EXIT_UNKNOWN: u8 = 5;
 /// The hub is not this user's to ask.
 const EXIT_NO_PRIVILEGE: u8 = 77;
 
 /// The DoSP hub: routes frames by vIP and cannot read them.
 #[derive(Debug, Parser)]
-#[command(name = "dosp-server", version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
+#[command(name = "dosp-server", version, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -64,9 +71,13 @@ enum Command {
     Status(StatusArgs),
     /// Administer the running hub: kick, ban, block, broadcast and more
     Admin(AdminArgs),
+    /// Make a join string, by which a node becomes a member; list them, or take one back
+    Invite(InviteArgs),
+    /// Show the members, or change one
+    Nodes(NodesArgs),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 struct RunArgs {
     /// Where clients connect; may be given more than once
     #[arg(long, value_name = "ADDR:PORT", value_parser = config::parse_listen)]
@@ -86,7 +97,10 @@ struct RunArgs {
     /// Tokens that make an administrator, one a line; nobody else may read the file
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
-    /// Local socket for status and admin [default: /run/dosp/server.sock]
+    /// Folder of the hub's key and its members; without it there are none
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Local socket for status, admin, nodes and invite [default: /run/dosp/server.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Configuration file [default: /etc/dosp/server.toml where it exists]
@@ -104,10 +118,15 @@ struct RunArgs {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Some(Command::Check { file }) => check(&file),
-        Some(Command::Status(args)) => ask::status(args),
-        Some(Command::Admin(args)) => ask::admin(args),
-        Some(Command::Run(args)) => run(args),
+        Some(Command::Check { file }) => {
+            cli.run.into_place();
+            check(&file)
+        }
+        Some(Command::Status(args)) => ask::status(args, &cli.run.into_place()),
+        Some(Command::Admin(args)) => ask::admin(args, &cli.run.into_place()),
+        Some(Command::Invite(args)) => members::invite(args, cli.run.into_place()),
+        Some(Command::Nodes(args)) => members::nodes(args, cli.run.into_place()),
+        Some(Command::Run(args)) => run(args.or(cli.run)),
         None => run(cli.run),
     };
     match done {
@@ -117,22 +136,18 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn check(file: &Path) -> anyhow::Result<()> {
-    Settings::from_file(file)?;
+    Settings::from_file(file)?.check()?;
     // A closed pipe is no reason to call the file bad.
     writeln!(io::stdout(), "{}: ok", file.display()).unwrap_or_default();
     Ok(())
 }
 
 fn run(args: RunArgs) -> anyhow::Result<()> {
-    let file = match &args.config {
-        Some(file) => Settings::from_file(file)?,
-        None => default_file()?,
-    };
-    // What is not UTF-8 is as wrong as any other bad value, and is reported as one.
-    let env = Settings::from_env(|name| {
-        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-    })?;
-    let mut config = Config::from(args.into_settings().or(env).or(file));
+    let place = Place { config: args.config.clone(), ..Place::default() };
+    let file = place.file()?;
+    let settings = args.into_settings().or(env()?).or(file);
+    settings.check()?;
+    let mut config = Config::from(settings);
     start_log(&config);
     limit_clients(&mut config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -140,6 +155,13 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
         .build()
         .context("start the runtime")?;
     runtime.block_on(serve(&config))
+}
+
+fn env() -> Result<Settings, ConfigError> {
+    // What is not UTF-8 is as wrong as any other bad value, and is reported as one.
+    Settings::from_env(|name| {
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    })
 }
 
 /// A file that is there and cannot be read is an error: a hub without it may listen where it must not.
@@ -191,7 +213,52 @@ async fn start_control(
     }
 }
 
+/// Where a command finds the hub: the options that mean something to every command.
+#[derive(Debug, Default)]
+struct Place {
+    config: Option<PathBuf>,
+    state: Option<PathBuf>,
+    socket: Option<PathBuf>,
+}
+
+impl Place {
+    fn file(&self) -> Result<Settings, ConfigError> {
+        match &self.config {
+            Some(file) => Settings::from_file(file),
+            None => default_file(),
+        }
+    }
+}
+
 impl RunArgs {
+    /// What `self` says, and where it says nothing, what `other` says.
+    fn or(self, other: Self) -> Self {
+        let listen = if self.listen.is_empty() { other.listen } else { self.listen };
+        Self {
+            listen,
+            network: self.network.or(other.network),
+            max_clients: self.max_clients.or(other.max_clients),
+            compression: self.compression || other.compression,
+            builtin_functions: self.builtin_functions || other.builtin_functions,
+            admin_token_file: self.admin_token_file.or(other.admin_token_file),
+            state: self.state.or(other.state),
+            socket: self.socket.or(other.socket),
+            config: self.config.or(other.config),
+            log: self.log.or(other.log),
+            log_format: self.log_format.or(other.log_format),
+        }
+    }
+
+    /// What stands in front of a command that runs no hub. Anything else there is a usage error.
+    fn into_place(mut self) -> Place {
+        let (config, state, socket) = (self.config.take(), self.state.take(), self.socket.take());
+        if self != Self::default() {
+            let words = "only --config, --state and --socket can stand before this command";
+            Cli::command().error(ErrorKind::ArgumentConflict, words).exit();
+        }
+        Place { config, state, socket }
+    }
+
     fn into_settings(self) -> Settings {
         let listen = (!self.listen.is_empty()).then(|| config::chosen_listen(&self.listen));
         Settings {
@@ -201,6 +268,7 @@ impl RunArgs {
             log: self.log,
             admin_token_file: self.admin_token_file,
             compression: self.compression.then_some(true),
+            state: self.state,
             socket: self.socket,
             builtin_functions: self.builtin_functions.then_some(true),
             log_format: self.log_format,
@@ -250,6 +318,8 @@ fn report(error: &anyhow::Error) -> ExitCode {
             _ => EXIT_FAILED,
         };
         (code, ask::hint(error))
+    } else if let Some(error) = error.downcast_ref::<MembersError>() {
+        (error.code(), error.hint())
     } else if let Some(error) = error.downcast_ref::<StartError>() {
         let code = match error {
             StartError::Tokens(_) => EXIT_USAGE,

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dosp_proto::frame;
+use dosp_proto::label::Label;
 use dosp_proto::vip::Network;
 use tracing::level_filters::LevelFilter;
 
@@ -27,6 +28,9 @@ pub const DEFAULT_PORT: u16 = 7744;
 const DEFAULT_MAX_CLIENTS: usize = 10_000;
 /// Long enough for a bad radio link, short enough that whoever waits for it gets on.
 const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A join string holds addresses of at most 255 bytes, the port's among them.
+const MAX_ADVERTISE_LEN: usize = 249;
 
 /// An address to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +75,14 @@ pub struct Config {
     pub admin_token_file: Option<PathBuf>,
     /// Whether administrators may come from other machines, over plain TCP.
     pub admin_remote: bool,
+    /// Where the hub keeps its key and its members; without it there are no members.
+    pub state: Option<PathBuf>,
+    /// Whether only members can be in the network.
+    pub closed: bool,
+    /// What the hub is called.
+    pub name: Option<Label>,
+    /// Where nodes reach the hub: what join strings say. Empty, it is guessed.
+    pub advertise: Vec<String>,
     /// The local socket.
     pub socket: PathBuf,
     /// The least important lines that are logged.
@@ -106,6 +118,14 @@ pub struct Settings {
     pub admin_token_file: Option<PathBuf>,
     /// See [`Config::admin_remote`].
     pub admin_remote: Option<bool>,
+    /// See [`Config::state`]; an empty path says that there is none.
+    pub state: Option<PathBuf>,
+    /// See [`Config::closed`].
+    pub closed: Option<bool>,
+    /// See [`Config::name`].
+    pub name: Option<Label>,
+    /// See [`Config::advertise`].
+    pub advertise: Option<Vec<String>>,
     /// See [`Config::socket`].
     pub socket: Option<PathBuf>,
     /// See [`Config::log`].
@@ -132,6 +152,22 @@ impl Settings {
         })
     }
 
+    /// Whether all that is said can be so at once.
+    ///
+    /// # Errors
+    /// Two keys that exclude each other, or one that needs another.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let has_state = self.state.as_ref().is_some_and(|path| path != Path::new(""));
+        let is_closed = self.closed == Some(true);
+        if is_closed && !has_state {
+            return Err(ConfigError::Needs { key: "closed", other: "state" });
+        }
+        if has_state && self.compression == Some(true) {
+            return Err(ConfigError::Together { key: "state", other: "compression" });
+        }
+        Ok(())
+    }
+
     /// What `self` says, and where it says nothing, what `other` says.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
@@ -145,6 +181,10 @@ impl Settings {
             functions: self.functions.or(other.functions),
             admin_token_file: self.admin_token_file.or(other.admin_token_file),
             admin_remote: self.admin_remote.or(other.admin_remote),
+            state: self.state.or(other.state),
+            closed: self.closed.or(other.closed),
+            name: self.name.or(other.name),
+            advertise: self.advertise.or(other.advertise),
             socket: self.socket.or(other.socket),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
@@ -165,6 +205,10 @@ impl From<Settings> for Config {
             functions: settings.functions.unwrap_or_default(),
             admin_token_file: settings.admin_token_file.filter(|path| path != Path::new("")),
             admin_remote: settings.admin_remote.unwrap_or(false),
+            state: settings.state.filter(|path| path != Path::new("")),
+            closed: settings.closed.unwrap_or(false),
+            name: settings.name,
+            advertise: settings.advertise.unwrap_or_default(),
             socket: settings.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
             log: settings.log.unwrap_or(LevelFilter::INFO),
             log_format: settings.log_format.unwrap_or_default(),
@@ -231,6 +275,31 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, ValueError> {
 /// Anything else.
 pub fn parse_network(text: &str) -> Result<Network, ValueError> {
     Ok(text.parse::<Network>()?)
+}
+
+/// Reads `HOST` or `HOST:PORT`, where a node reaches the hub.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_advertise(text: &str) -> Result<String, ValueError> {
+    let wrong = || ValueError::Advertise { text: text.to_owned() };
+    let is_host = |host: &str| {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        !host.is_empty() && host.bytes().all(letter)
+    };
+    let is_v6 = |host: &str| {
+        let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        inner.is_some_and(|addr| addr.parse::<Ipv6Addr>().is_ok())
+    };
+    if text.len() > MAX_ADVERTISE_LEN {
+        return Err(wrong());
+    }
+    if is_host(text) || is_v6(text) {
+        return Ok(format!("{text}:{DEFAULT_PORT}"));
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let has_port = port.parse::<u16>().is_ok_and(|port| port != 0);
+    if has_port && (is_host(host) || is_v6(host)) { Ok(text.to_owned()) } else { Err(wrong()) }
 }
 
 /// Reads a level by name.

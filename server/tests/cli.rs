@@ -211,6 +211,33 @@ fn token_file_open_to_others_is_a_configuration_error() {
 }
 
 #[test]
+fn options_stand_before_and_after_the_command() {
+    let file = config_file("network = '10.9.0.{x}'");
+    let path = file.path().to_str().unwrap();
+    for args in [
+        ["--config", path, "run", "--listen", "127.0.0.1:0"],
+        ["--listen", "127.0.0.1:0", "run", "--config", path],
+    ] {
+        let hub = Hub::start(&mut dosp_server(&args));
+        let mut aip = [0; 9];
+        TcpStream::connect(&hub.addr).unwrap().read_exact(&mut aip).unwrap();
+        assert_eq!(aip[5..], [10, 9, 0, 2], "{args:?}");
+    }
+    let output = dosp_server(&["--socket", "/nonexistent.sock", "status"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let output = dosp_server(&["--network", "10.9.0.{x}", "status"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
+fn closed_hub_without_state_is_a_configuration_error() {
+    let file = config_file("closed = true");
+    let output = dosp_server(&["check", file.path().to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).starts_with("dosp-server: 'closed' needs 'state'\nhint: "));
+}
+
+#[test]
 fn unknown_option_is_a_usage_error() {
     let output = dosp_server(&["--lisen", "127.0.0.1:0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -276,4 +303,66 @@ fn port_in_use_is_said_with_a_way_out() {
     let words = format!("dosp-server: cannot listen on {addr}: Address already in use");
     assert!(stderr(&output).contains(&words), "{}", stderr(&output));
     assert!(stderr(&output).contains("hint: 'ss -ltnp sport = :"), "{}", stderr(&output));
+}
+
+#[test]
+fn members_are_looked_after_without_a_hub() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().to_str().unwrap();
+    let (mut store, _) = dosp_server::members::store::Store::open(folder.path()).unwrap();
+    let member = serde_json::json!({
+        "key": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", "vip": "7.10.0.2", "name": "bob",
+        "joined_at": 1_795_791_600, "last_seen_at": 1_795_791_600,
+    });
+    let member: dosp_server::members::record::Member = serde_json::from_value(member).unwrap();
+    store.commit(&[dosp_server::members::record::Row::Member(member.key, Some(member))]).unwrap();
+    drop(store);
+    let ask = |args: &[&str]| {
+        let place = ["--state", state, "--socket", "/nonexistent/hub.sock"];
+        let output = dosp_server(&place).args(args).output().unwrap();
+        let words = String::from_utf8(output.stdout.clone()).unwrap();
+        (output.status.code(), words, stderr(&output))
+    };
+    let words = format!(
+        "no hub runs: done in {state}
+bob is called eve now
+"
+    );
+    assert_eq!(ask(&["nodes", "rename", "bob", "eve"]).2, words);
+    let (_, table, _) = ask(&["nodes"]);
+    let expected = "name                  vIP              seen                  fingerprint\n\
+                    eve                   7.10.0.2         2026-11-27T15:00:00Z  OLGW5-BBCYQ-D7W3I-JQ2IP\n";
+    assert_eq!(table, expected);
+    let (_, json, _) = ask(&["nodes", "show", "7.10.0.2", "--json"]);
+    assert!(
+        json.starts_with(r#"{"schema":"dosp.nodes/1","nodes":[{"name":"eve","vip":"7.10.0.2","#)
+    );
+
+    let (code, join, words) = ask(&["invite", "--name", "al"]);
+    assert_eq!(code, Some(0), "{words}");
+    assert!(join.starts_with("dosp1:") && join.lines().count() == 1, "{join}");
+    let id = words.split("invite ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    assert_eq!(ask(&["invite", "--name", "al"]).0, Some(4), "the name is promised");
+    assert_eq!(ask(&["invite", "revoke", &id]).0, Some(0));
+    let (_, list, _) = ask(&["invite", "list", "--json"]);
+    assert!(list.starts_with(r#"{"schema":"dosp.invites/1","invites":[{"id":"#), "{list}");
+    assert!(ask(&["invite", "list"]).1.contains(&format!("{id}  revoked  0/1")));
+
+    assert_eq!(ask(&["nodes", "kick", "eve"]).0, Some(3), "nobody is connected");
+    assert_eq!(ask(&["nodes", "remove", "eve"]).0, Some(0));
+    let (code, _, words) = ask(&["nodes", "show", "eve"]);
+    assert_eq!(code, Some(5));
+    assert!(words.contains("dosp-server: no node is 'eve'\nhint: 'dosp-server nodes'"), "{words}");
+}
+
+#[test]
+fn hub_without_members_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("hub.sock");
+    let socket = socket.to_str().unwrap();
+    let _hub = Hub::start(&mut dosp_server(&["--listen", "127.0.0.1:0", "--socket", socket]));
+    let output = dosp_server(&["nodes", "--socket", socket]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let words = "dosp-server: this hub keeps no members: it has no state folder; 'dosp-server init' makes one\n";
+    assert!(stderr(&output).starts_with(words), "{}", stderr(&output));
 }

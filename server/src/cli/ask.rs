@@ -9,7 +9,7 @@ use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::client::{self, ControlError};
 use dosp_server::control::wire::Status;
 
-use super::default_file;
+use super::Place;
 
 #[derive(Debug, Args)]
 pub(super) struct SocketArg {
@@ -19,10 +19,10 @@ pub(super) struct SocketArg {
 }
 
 impl SocketArg {
-    fn path(self) -> anyhow::Result<PathBuf> {
-        match self.socket {
+    fn path(self, place: &Place) -> anyhow::Result<PathBuf> {
+        match self.socket.or_else(|| place.socket.clone()) {
             Some(path) => Ok(path),
-            None => Ok(default_file()?.socket.unwrap_or_else(|| DEFAULT_SOCKET.into())),
+            None => Ok(place.file()?.socket.unwrap_or_else(|| DEFAULT_SOCKET.into())),
         }
     }
 }
@@ -45,15 +45,15 @@ pub(super) struct AdminArgs {
     command: Vec<String>,
 }
 
-pub(super) fn status(args: StatusArgs) -> anyhow::Result<()> {
-    let status = client::status(&args.socket.path()?)?;
+pub(super) fn status(args: StatusArgs, place: &Place) -> anyhow::Result<()> {
+    let status = client::status(&args.socket.path(place)?)?;
     let text = if args.json { serde_json::to_string(&status)? } else { in_words(&status) };
     print(&text);
     Ok(())
 }
 
-pub(super) fn admin(args: AdminArgs) -> anyhow::Result<()> {
-    print(&client::administer(&args.socket.path()?, args.command.join(" "))?);
+pub(super) fn admin(args: AdminArgs, place: &Place) -> anyhow::Result<()> {
+    print(&client::administer(&args.socket.path(place)?, args.command.join(" "))?);
     Ok(())
 }
 
@@ -95,7 +95,7 @@ fn seconds(nanos: u64) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(Duration::from_nanos(nanos).as_secs()))
 }
 
-fn print(text: &str) {
+pub(super) fn print(text: &str) {
     // A closed pipe is the reader's own wish.
     writeln!(io::stdout(), "{text}").unwrap_or_default();
 }

@@ -5,6 +5,7 @@ use std::net::AddrParseError;
 use std::num::ParseIntError;
 use std::path::PathBuf;
 
+use dosp_proto::label::LabelError;
 use dosp_proto::vip::NetworkError;
 
 /// A configuration that cannot be used.
@@ -62,6 +63,22 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: ValueError,
     },
+    /// A key without another that it needs.
+    #[error("'{key}' needs '{other}'")]
+    Needs {
+        /// The key.
+        key: &'static str,
+        /// What it needs.
+        other: &'static str,
+    },
+    /// Two keys that exclude each other.
+    #[error("'{key}' and '{other}' exclude each other")]
+    Together {
+        /// The one.
+        key: &'static str,
+        /// The other.
+        other: &'static str,
+    },
 }
 
 impl ConfigError {
@@ -76,6 +93,10 @@ impl ConfigError {
             Self::UnknownKey { nearest: Some(nearest), .. } => format!("did you mean '{nearest}'?"),
             Self::UnknownKey { nearest: None, .. } => {
                 format!("the keys are {}", super::file::KEYS.join(", "))
+            }
+            Self::Needs { other, .. } => format!("'dosp-server init' makes one, or give --{other}"),
+            Self::Together { other, .. } => {
+                format!("leave '{other}' out: what agents of members send is sealed anyway")
             }
             Self::Value { source, .. } | Self::Variable { source, .. } => source.hint().to_owned(),
         }
@@ -115,6 +136,15 @@ pub enum ValueError {
     /// No network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// No name.
+    #[error(transparent)]
+    Name(#[from] LabelError),
+    /// No address where a hub is reached.
+    #[error("'{}' is no host or host:port", text.escape_default())]
+    Advertise {
+        /// What was given.
+        text: String,
+    },
     /// A hub that nobody may join.
     #[error("a hub needs room for at least one client")]
     NoClients,
@@ -170,6 +200,10 @@ impl ValueError {
             Self::Host { .. } => "write it like 0.0.0.0 or ::; host names are not looked up",
             Self::Port { .. } => "a port is a number from 0 to 65535, the usual one is 7744",
             Self::Network(_) => "the usual network is 7.10.0.{x}",
+            Self::Name(_) => "leave it out: a hub needs no name",
+            Self::Advertise { .. } => {
+                "write it like hub.example, 192.0.2.1:7744 or [2001:db8::1]:7744"
+            }
             Self::NoClients => "leave it out for the default",
             Self::FrameLen { .. } => "leave it out for the default, 1048576",
             Self::NoProgram => "write it like exec = [\"/usr/bin/df\", \"-h\"]; there is no shell",

@@ -12,7 +12,7 @@ use toml::de::DeTable;
 
 use super::{
     ConfigError, Settings, ValueError, check_max_clients, check_max_frame_len, chosen_listen,
-    parse_format, parse_level, parse_listen, parse_network,
+    parse_advertise, parse_format, parse_level, parse_listen, parse_network,
 };
 use crate::functions::{Allow, Program};
 
@@ -20,7 +20,7 @@ use crate::functions::{Allow, Program};
 pub const EXAMPLE: &str = include_str!("../../server.example.toml");
 
 /// All keys, for hints.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 16] = [
     "listen",
     "network",
     "max_clients",
@@ -30,6 +30,10 @@ pub(super) const KEYS: [&str; 12] = [
     "functions",
     "admin_token_file",
     "admin_remote",
+    "state",
+    "closed",
+    "name",
+    "advertise",
     "socket",
     "log",
     "log_format",
@@ -56,6 +60,10 @@ struct Raw {
     functions: Option<BTreeMap<String, RawProgram>>,
     admin_token_file: Option<PathBuf>,
     admin_remote: Option<bool>,
+    state: Option<PathBuf>,
+    closed: Option<bool>,
+    name: Option<String>,
+    advertise: Option<Vec<String>>,
     socket: Option<PathBuf>,
     log: Option<String>,
     log_format: Option<String>,
@@ -144,6 +152,14 @@ impl Settings {
             functions: check.value("functions", raw.functions, check_functions)?,
             admin_token_file: raw.admin_token_file,
             admin_remote: raw.admin_remote,
+            state: raw.state,
+            closed: raw.closed,
+            name: check.value("name", raw.name.filter(|name| !name.is_empty()), |name| {
+                Ok(name.parse()?)
+            })?,
+            advertise: check.value("advertise", raw.advertise, |texts| {
+                texts.iter().map(|text| parse_advertise(text)).collect()
+            })?,
             socket: raw.socket,
             log: check.value("log", raw.log, |text| parse_level(&text))?,
             log_format: check.value("log_format", raw.log_format, |text| parse_format(&text))?,

@@ -66,6 +66,8 @@ fn bad_files_are_refused_with_line_key_and_reason() {
         ("[functions.a]\nexec = []", "hub.toml:1: functions: exec names no", "no shell"),
         ("[functions.a]\nexe = []", "hub.toml:2: unknown field", "example"),
         ("functions.a = {exec=['a'], timeout_s=0}", "hub.toml:1: functions: 0 s is not", "5"),
+        ("name = 'a b'", "hub.toml:1: name: 'a b' is no name", "needs no name"),
+        ("advertise = ['a b']", "hub.toml:1: advertise: 'a b' is no host", "hub.example"),
         ("log = 'loud'", "hub.toml:1: log: 'loud' is no log level", "debug and trace"),
         ("log_format = 'xml'", "hub.toml:1: log_format: 'xml' is no log format", "human and json"),
     ] {
@@ -73,6 +75,36 @@ fn bad_files_are_refused_with_line_key_and_reason() {
         assert!(words(&error).starts_with(expected), "{text}: {}", words(&error));
         assert!(error.hint().contains(hint), "{text}: {}", error.hint());
     }
+}
+
+#[test]
+fn addresses_that_are_advertised_have_a_port() {
+    for (text, expected) in [
+        ("hub.example", "hub.example:7744"),
+        ("192.0.2.1:80", "192.0.2.1:80"),
+        ("[2001:db8::1]", "[2001:db8::1]:7744"),
+        ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+    ] {
+        assert_eq!(parse_advertise(text).as_deref(), Ok(expected));
+    }
+    let long = "x".repeat(250);
+    for text in ["", ":80", "hub:", "hub:0", "hub:x", "2001:db8::1", "[::x]", "a b", &long] {
+        assert!(parse_advertise(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn keys_that_exclude_each_other_are_refused() {
+    for (text, words) in [
+        ("closed = true", "'closed' needs 'state'"),
+        ("closed = true\nstate = ''", "'closed' needs 'state'"),
+        ("compression = true\nstate = '/x'", "'state' and 'compression' exclude each other"),
+    ] {
+        let error = from_toml(text).unwrap().check().unwrap_err();
+        assert_eq!(error.to_string(), words);
+        assert!(!error.hint().is_empty());
+    }
+    assert!(from_toml("closed = true\nstate = '/x'").unwrap().check().is_ok());
 }
 
 #[test]

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::{Changed, InviteRequest, Ledger, Undo};
 use super::record::{Denied, Invite, InviteState, Member, Row, date};
+use crate::config::DEFAULT_PORT;
 use crate::vips::VipAllocator;
 
 /// What a person wants to know of the members, or have done. Nodes go by name, vIP or fingerprint.
@@ -180,6 +181,29 @@ pub struct Door {
     pub hub_key: PublicKey,
     /// Where it is: `host:port`.
     pub addrs: Vec<String>,
+}
+
+impl Door {
+    /// Of a hub that listens at `listen`: there it is, unless `advertise` says better, or else at the
+    /// name of its host.
+    #[must_use]
+    pub fn new(
+        hub_key: PublicKey,
+        advertise: &[String],
+        listen: &[SocketAddr],
+        host: Option<&str>,
+    ) -> Self {
+        let specific = listen.iter().filter(|addr| !addr.ip().is_unspecified());
+        let mut addrs: Vec<_> = match advertise {
+            [] => specific.map(ToString::to_string).collect(),
+            advertise => advertise.to_vec(),
+        };
+        if addrs.is_empty() {
+            let port = listen.first().map_or(DEFAULT_PORT, SocketAddr::port);
+            addrs.extend(host.map(|host| format!("{host}:{port}")));
+        }
+        Self { hub_key, addrs }
+    }
 }
 
 /// What a running hub tells others.

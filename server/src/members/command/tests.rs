@@ -100,3 +100,17 @@ fn list_of_nodes_is_golden() {
         r#"{"answer":"nodes","schema":"dosp.nodes/1","nodes":[{"name":"bob","vip":"10.1.2.2","key":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","fingerprint":"OLGW5-BBCYQ-D7W3I-JQ2IP","joined_at":"2026-11-27T15:00:00Z","last_seen_at":"2026-11-27T15:00:00Z","is_online":false,"addr":null}]}"#
     );
 }
+
+#[test]
+fn door_is_where_it_is_said_to_be_or_guessed() {
+    let (any, one) = ("0.0.0.0:80".parse().unwrap(), "192.0.2.1:81".parse().unwrap());
+    let said = ["hub.example:7744".to_owned()];
+    for (advertise, listen, expected) in [
+        (&said[..], &[one][..], "hub.example:7744"),
+        (&[], &[any, one], "192.0.2.1:81"),
+        (&[], &[any], "web1:80"),
+    ] {
+        assert_eq!(Door::new(key(), advertise, listen, Some("web1")).addrs, [expected]);
+    }
+    assert!(Door::new(key(), &[], &[any], None).addrs.is_empty());
+}
