@@ -186,6 +186,11 @@ impl FrameDecoder {
         Self { buffer: Vec::new(), start: 0, end: 0, max_body_len }
     }
 
+    /// Refuses bodies above `max_body_len` bytes from the next header on.
+    pub const fn set_max_body_len(&mut self, max_body_len: usize) {
+        self.max_body_len = max_body_len;
+    }
+
     /// Where the next bytes are to be read into: never empty. Follow with [`Self::advance`].
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {

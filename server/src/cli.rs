@@ -323,7 +323,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
     } else if let Some(error) = error.downcast_ref::<StartError>() {
         let code = match error {
             StartError::Tokens(_) => EXIT_USAGE,
-            StartError::Bind(_) => EXIT_FAILED,
+            StartError::Bind(_) | StartError::State(_) => EXIT_FAILED,
         };
         (code, Some(error.hint()))
     } else {

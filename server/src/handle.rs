@@ -58,10 +58,11 @@ impl HubHandle {
     }
 
     /// Answers a request about members.
-    #[must_use]
-    pub fn members(&self, _request: &MembersRequest) -> Reply {
-        let why = "this hub keeps no members: it has no state folder; 'dosp-server init' makes one";
-        Reply::Failed { why: why.to_owned() }
+    pub async fn members(&self, request: MembersRequest) -> Reply {
+        match self.shared.manage(request).await {
+            Ok(reply) => Reply::Members(reply),
+            Err(error) => Reply::Failed { why: error.to_string() },
+        }
     }
 }
 

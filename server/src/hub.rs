@@ -5,14 +5,17 @@
 
 mod admin;
 mod command;
+mod directory;
 mod effect;
+mod members;
 mod report;
+mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use dosp_proto::frame::{self, FrameType};
@@ -23,12 +26,15 @@ use dosp_proto::message::{
 };
 use dosp_proto::vip::{Network, Vip};
 
+use crate::members::record::Row;
 use crate::vips::{TakeError, VipAllocator};
-use admin::Admin;
+use admin::{Admin, source_of};
 pub use admin::{AdminAccess, AuthRefusal};
 pub use command::Outcome;
 use effect::{EXIT_BLOCKED, reply};
 pub use effect::{EXIT_KICKED, Effect, exit_frame, text_frame, undeliverable_frame};
+pub use members::{Entering, JoinStep, Leaving, Welcomed};
+use members::{Members, Shown};
 pub use report::SessionReport;
 
 /// Messages to the hub that are logged per second; the rest is only counted.
@@ -57,15 +63,33 @@ pub struct FrameCounters {
     pub tx: AtomicU64,
 }
 
+/// The vIP of a session, which only the hub changes and its reader stamps on every frame.
+#[derive(Debug)]
+pub struct SessionVip(AtomicU32);
+
+impl SessionVip {
+    /// The vIP now; [`Vip::NONE`] where there is none yet.
+    #[must_use]
+    pub fn get(&self) -> Vip {
+        Vip::from(self.0.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, vip: Vip) {
+        self.0.store(vip.into(), Ordering::Relaxed);
+    }
+}
+
 /// A new session.
 #[derive(Debug)]
 pub struct Admitted {
     /// Its number.
     pub id: SessionId,
-    /// Its vIP.
-    pub vip: Vip,
+    /// Its vIP; none yet on a closed hub.
+    pub vip: Arc<SessionVip>,
     /// AIP and HSK: to be queued in one piece before anything is routed to `vip`.
     pub greeting: Vec<u8>,
+    /// Who has to give way to it: a connection that has not joined.
+    pub evicted: Option<SessionId>,
     /// To be counted in by whoever moves its frames.
     pub counters: Arc<FrameCounters>,
 }
@@ -91,12 +115,13 @@ impl Refused {
 
 #[derive(Debug)]
 struct Session {
-    vip: Vip,
+    vip: Arc<SessionVip>,
     addr: SocketAddr,
     admitted_at: Instant,
     is_admin: bool,
     hash: Option<ClientHash>,
     counters: Arc<FrameCounters>,
+    shown: Option<Shown>,
 }
 
 /// The hub's state.
@@ -109,6 +134,7 @@ pub struct Hub {
     by_vip: BTreeMap<Vip, SessionId>,
     blocked: BTreeSet<Vip>,
     admin: Admin,
+    members: Option<Members>,
     hsk: Hsk,
     /// Frames from and to sessions that have ended.
     num_past_frames: (u64, u64),
@@ -129,6 +155,7 @@ impl Hub {
             by_vip: BTreeMap::new(),
             blocked: BTreeSet::new(),
             admin: Admin::default(),
+            members: None,
             hsk: Hsk::OURS,
             num_past_frames: (0, 0),
             next_id: 1,
@@ -168,35 +195,68 @@ impl Hub {
     /// # Errors
     /// Where there is no place left. Nothing changes then.
     pub fn admit(&mut self, addr: SocketAddr, now: Instant) -> Result<Admitted, Refused> {
-        if self.sessions.len() >= self.max_clients {
-            return Err(Refused::TooManyClients);
-        }
-        let vip = self.vips.take_lowest().ok_or(Refused::NoVipLeft)?;
+        let is_closed = self.is_closed();
+        let vip = if is_closed { Vip::NONE } else { self.vip_for_client()? };
         let id = SessionId(self.next_id);
         self.next_id += 1;
+        let source = source_of(addr.ip().to_canonical());
+        let members = self.members.as_mut().filter(|_| is_closed);
+        let evicted = members.and_then(|members| members.strangers.admit(source, id));
+        let session_vip = Arc::new(SessionVip(AtomicU32::new(vip.into())));
         let counters = Arc::new(FrameCounters::default());
         let session = Session {
-            vip,
+            vip: Arc::clone(&session_vip),
             addr,
             admitted_at: now,
             is_admin: false,
             hash: None,
             counters: Arc::clone(&counters),
+            shown: None,
         };
         self.sessions.insert(id, session);
-        self.by_vip.insert(vip, id);
-        Ok(Admitted { id, vip, greeting: encode_greeting(vip, self.hsk), counters })
+        if vip != Vip::NONE {
+            self.by_vip.insert(vip, id);
+        }
+        let greeting = encode_greeting(vip, self.hsk);
+        Ok(Admitted { id, vip: session_vip, greeting, evicted, counters })
     }
 
-    /// Ends a session and frees its vIP, which is returned.
-    pub fn remove(&mut self, id: SessionId) -> Option<Vip> {
+    /// A vIP for a client that has shown no key. Where there are members they have the other half.
+    fn vip_for_client(&mut self) -> Result<Vip, Refused> {
+        if self.sessions.len() >= self.max_clients {
+            return Err(Refused::TooManyClients);
+        }
+        if let Some(members) = &self.members
+            && self.sessions.len() - members.num_online() >= self.network.assignable().len() / 2
+        {
+            return Err(Refused::NoVipLeft);
+        }
+        self.vips.take_lowest().ok_or(Refused::NoVipLeft)
+    }
+
+    /// Ends a session and frees its vIP, which is returned with what is to be stored, some time. `now`
+    /// is in Unix seconds. `None` where it has ended before.
+    pub fn remove(&mut self, id: SessionId, now: u64) -> Option<(Vip, Vec<Row>)> {
         let session = self.sessions.remove(&id)?;
-        self.by_vip.remove(&session.vip);
-        self.release(session.vip);
+        let vip = session.vip.get();
+        if let Some(members) = &mut self.members {
+            members.strangers.remove(id);
+        }
+        let rows = session.shown.as_ref().map(|shown| self.part(id, shown, now));
+        if self.by_vip.get(&vip) == Some(&id) {
+            self.by_vip.remove(&vip);
+            self.release(vip);
+        }
         let (rx, tx) = session.num_frames();
         self.num_past_frames.0 += rx;
         self.num_past_frames.1 += tx;
-        Some(session.vip)
+        Some((vip, rows.unwrap_or_default()))
+    }
+
+    /// The session that has a vIP.
+    #[must_use]
+    pub fn session_at(&self, vip: Vip) -> Option<SessionId> {
+        self.by_vip.get(&vip).copied()
     }
 
     /// The address that a session connected from.
@@ -294,9 +354,10 @@ impl Hub {
         Effect::Dismiss { exit: exit_frame(EXIT_BLOCKED) }
     }
 
-    /// Makes a vIP free again, unless it is blocked.
+    /// Makes a vIP free again, unless it is blocked or a member's.
     fn release(&mut self, vip: Vip) {
-        if !self.blocked.contains(&vip) {
+        let holder = self.members.as_ref().map(|members| &members.ledger);
+        if !self.blocked.contains(&vip) && !holder.is_some_and(|ledger| ledger.is_held(vip)) {
             self.vips.release(vip);
         }
     }
@@ -306,7 +367,10 @@ impl Hub {
         let Ok(VipRequest(wanted)) = VipRequest::decode(body) else {
             return reply(|out| VipAnswer::UNUSABLE.encode_to(out));
         };
-        let from = session.vip;
+        if session.is_member() {
+            return reply(|out| VipAnswer::UNUSABLE.encode_to(out));
+        }
+        let from = session.vip.get();
         if wanted != from {
             let is_blocked = self.blocked.contains(&wanted);
             match self.vips.take(wanted) {
@@ -318,7 +382,7 @@ impl Hub {
                     return reply(|out| VipAnswer::UNUSABLE.encode_to(out));
                 }
             }
-            session.vip = wanted;
+            session.vip.set(wanted);
             self.by_vip.remove(&from);
             self.by_vip.insert(wanted, id);
             self.release(from);
@@ -333,7 +397,7 @@ impl Hub {
         let Some(session) = self.sessions.get(&id) else { return Effect::Nothing };
         let (rx_frames, tx_frames) = session.num_frames();
         let info = SessionInfo {
-            vip: session.vip,
+            vip: session.vip.get(),
             network: self.network,
             uptime_s: session.uptime(now).as_secs(),
             rx_frames,

@@ -48,13 +48,15 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
 pub use config::Config;
 pub use handle::HubHandle;
-use hub::AdminAccess;
+use hub::{AdminAccess, Hub};
 pub use listen::BindError;
 use state::Shared;
+pub use state::StateError;
 use tokens::{AdminTokens, TokenFileError};
 
 /// What clients are told when the hub stops.
@@ -68,6 +70,9 @@ pub enum StartError {
     /// It cannot listen.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// What it keeps cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The tokens of administrators cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
@@ -79,6 +84,7 @@ impl StartError {
     pub fn hint(&self) -> String {
         match self {
             Self::Bind(error) => error.hint(),
+            Self::State(error) => error.hint(),
             Self::Tokens(error) => error.hint(),
         }
     }
@@ -103,8 +109,36 @@ impl Server {
             AdminAccess { tokens: tokens.unwrap_or_default(), allows_remote: config.admin_remote };
         let listeners = listen::bind_all(&config.listen)?;
         let local_addrs = listeners.iter().filter_map(|listener| listener.local_addr().ok());
-        let local_addrs = local_addrs.collect();
-        Ok(Self { listeners, local_addrs, shared: Arc::new(Shared::new(config, admin)) })
+        let local_addrs: Vec<_> = local_addrs.collect();
+        let mut hub = Hub::new(config.network, config.max_clients)
+            .with_admin(admin)
+            .with_compression(config.compression);
+        let mut membership = None;
+        if let Some((ledger, opened)) = state::open(config, &local_addrs)? {
+            hub = hub.with_members(ledger);
+            membership = Some(opened);
+        }
+        let shared = Arc::new(Shared::new(config, hub, membership));
+        Ok(Self { listeners, local_addrs, shared })
+    }
+
+    fn say_who_is_let_in(&self) {
+        let network = self.shared.network;
+        match &self.shared.membership {
+            None => warn!(
+                %network,
+                "this hub is open: anyone who reaches it gets a vIP, and keeps it as long as the \
+                 connection; 'dosp-server init' makes a network for members only"
+            ),
+            Some(membership) if membership.is_closed => {
+                let key = membership.identity.public().fingerprint();
+                info!(%network, %key, "this hub is closed: members only");
+            }
+            Some(membership) => {
+                let key = membership.identity.public().fingerprint();
+                warn!(%network, %key, "this hub is open: anyone who reaches it gets a vIP");
+            }
+        }
     }
 
     /// Where it listens, with real ports, in the order of the configuration.
@@ -123,7 +157,8 @@ impl Server {
     /// after two seconds at most.
     pub async fn run(self, shutdown: CancellationToken) {
         listen::log_listening(&self.local_addrs);
-        warn!(network = %self.shared.network, "this hub is open: anyone who reaches it gets a vIP");
+        self.say_who_is_let_in();
+        let news = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.shared).tell_news()));
         let mut listeners = JoinSet::new();
         for listener in self.listeners {
             let shared = Arc::clone(&self.shared);
@@ -137,6 +172,7 @@ impl Server {
             }
         }
         info!("stopping");
+        drop(news);
         self.shared.finish_all(STOPPING);
         let all_ended = async {
             for open in &mut sessions {

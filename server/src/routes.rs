@@ -34,11 +34,6 @@ impl<T> Routes<T> {
     pub fn lookup(&self, vip: Vip) -> Option<&T> {
         self.by_vip.get(&vip)
     }
-
-    /// All targets, in no order.
-    pub fn targets(&self) -> impl Iterator<Item = &T> {
-        self.by_vip.values()
-    }
 }
 
 /// Large enough for a session that talks to a handful of others in turn, and 512 bytes at most.

@@ -8,6 +8,7 @@
 //! is all the flow control there is. A session that takes nothing at all is cut after a while, so
 //! that nobody waits for it for ever.
 
+mod entrance;
 mod reader;
 mod writer;
 
@@ -19,6 +20,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dosp_proto::frame::DecodeError;
+use dosp_proto::member::{NoiseError, OpenError};
 use dosp_proto::message::ErrorReport;
 use dosp_proto::zlib::InflateError;
 use tokio::io::AsyncWriteExt;
@@ -40,6 +42,11 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// the kernel reset the connection, and the last words would be lost with it.
 const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// EXIT of a closed hub to whoever does not join.
+const EXIT_MEMBERS_ONLY: &str = "members only";
+/// EXIT to whoever comes while there are too many handshakes.
+const EXIT_BUSY: &str = "too many handshakes, try again";
+
 /// Why a session ends.
 #[derive(Debug, thiserror::Error)]
 enum End {
@@ -51,6 +58,18 @@ enum End {
     Protocol(#[from] DecodeError),
     #[error(transparent)]
     Inflate(#[from] InflateError),
+    #[error("it sent something else than a join to a hub that is for members only")]
+    MembersOnly,
+    #[error("it did not join in time")]
+    NotJoined,
+    #[error("it was not let in")]
+    NotAdmitted,
+    #[error("the hub has too many handshakes to answer")]
+    Busy,
+    #[error("its handshake failed")]
+    Handshake(#[from] NoiseError),
+    #[error(transparent)]
+    Sealed(#[from] OpenError),
     #[error("reading failed")]
     Read(#[source] io::Error),
     #[error(transparent)]
@@ -63,8 +82,13 @@ enum End {
 
 /// Serves one client until it, or the hub, has had enough.
 pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared: Arc<Shared>) {
-    let span = info_span!("session", id = %seat.id, vip = %seat.vip, %addr);
-    info!(parent: &span, "session up");
+    let span = info_span!("session", id = %seat.id, vip = %seat.vip.get(), %addr);
+    if shared.is_closed() {
+        // Anybody can connect; it counts once it has joined.
+        debug!(parent: &span, "connected");
+    } else {
+        info!(parent: &span, "session up");
+    }
     let (mut socket, write_half) = socket.into_split();
     let outbox = Arc::clone(&seat.outbox);
     let counters = Arc::clone(&seat.counters);
@@ -88,11 +112,14 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
     };
 
     // Kept until the end: dropping it discards what is still to be written.
-    let seat = reader.into_seat();
+    let (seat, is_stranger) = reader.into_seat();
     seat.leave();
     match &end {
         End::Protocol(_) | End::Inflate(_) => outbox.finish(&last_words(&end), 2),
-        End::Closed | End::Left => outbox.finish(&[], 0),
+        End::MembersOnly | End::NotJoined => outbox.finish(&exit_frame(EXIT_MEMBERS_ONLY), 1),
+        End::Busy => outbox.finish(&exit_frame(EXIT_BUSY), 1),
+        End::Handshake(_) | End::Sealed(_) => outbox.finish(&exit_frame("protocol error"), 1),
+        End::Closed | End::Left | End::NotAdmitted => outbox.finish(&[], 0),
         // Its last words are queued.
         End::Stopped => {}
         End::Read(_) | End::Write(_) | End::WriterFailed(_) => outbox.close(),
@@ -100,8 +127,13 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
     if !writing.is_finished() && timeout(FLUSH_TIMEOUT, &mut writing).await.is_err() {
         debug!(parent: &span, "the client did not read its last frames");
     }
-    log_end(&span, &end, &seat, &shared);
-    if matches!(end, End::Protocol(_) | End::Inflate(_) | End::Left | End::Stopped) {
+    if is_stranger {
+        let reason: &(dyn Error + 'static) = &end;
+        debug!(parent: &span, reason, "connection ended");
+    } else {
+        log_end(&span, &end, &seat, &shared);
+    }
+    if !matches!(end, End::Closed | End::Read(_) | End::Write(_) | End::WriterFailed(_)) {
         linger(&socket, &shared).await;
     }
 }

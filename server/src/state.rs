@@ -3,12 +3,18 @@
 //! Locks are taken in the order hub, queue, routes. A route changes only under the hub's lock, so
 //! that table and hub never disagree for longer than that lock is held.
 
+mod manage;
+mod membership;
+mod open;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dosp_proto::frame::{self, FrameType};
+use dosp_proto::member::Refusal;
 use dosp_proto::vip::{Network, Vip};
 use tokio::sync::Semaphore;
 
@@ -16,15 +22,20 @@ use crate::buffers::BufferPool;
 use crate::config::Config;
 use crate::functions::Functions;
 use crate::hub::{
-    AdminAccess, EXIT_KICKED, Effect, FrameCounters, Hub, Outcome, Refused, SessionId,
-    SessionReport, exit_frame, text_frame,
+    EXIT_KICKED, Effect, FrameCounters, Hub, Outcome, Refused, SessionId, SessionReport,
+    SessionVip, exit_frame, text_frame,
 };
 use crate::queue::Outbox;
 use crate::routes::Routes;
+pub(crate) use membership::{JoinOutcome, Membership};
+pub use open::StateError;
+pub(crate) use open::open;
 
 /// Bytes queued for a session above which its senders wait: a few super-packets, so that a writer
 /// always has a large write, and little enough that a queue is short.
 const MAX_QUEUED_LEN: usize = 256 * 1024;
+/// EXIT of a connection that has not joined, when too many have not.
+const EXIT_CROWDED: &str = "too many connections that have not joined";
 /// Refused connections that are told so at the same time; more are closed without a word.
 const MAX_REFUSALS: usize = 64;
 
@@ -32,9 +43,13 @@ const MAX_REFUSALS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Shared {
     hub: Mutex<Hub>,
+    /// The queues of all sessions, also of those without a vIP.
+    outboxes: Mutex<BTreeMap<SessionId, Arc<Outbox>>>,
     routes: RwLock<Routes<Arc<Outbox>>>,
     /// Raised with every change of `routes`, before the change can be seen.
     routes_version: AtomicU64,
+    /// What a hub with members needs beside the hub.
+    pub(crate) membership: Option<Membership>,
     pub(crate) functions: Arc<Functions>,
     pub(crate) network: Network,
     pub(crate) max_frame_len: usize,
@@ -48,12 +63,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: &Config, admin: AdminAccess) -> Self {
-        let hub = Hub::new(config.network, config.max_clients)
-            .with_admin(admin)
-            .with_compression(config.compression);
+    pub(crate) fn new(config: &Config, hub: Hub, membership: Option<Membership>) -> Self {
         Self {
             hub: Mutex::new(hub),
+            outboxes: Mutex::default(),
+            membership,
             routes: RwLock::default(),
             routes_version: AtomicU64::new(0),
             functions: Arc::new(Functions::new(config.builtin_functions, &config.functions)),
@@ -73,13 +87,23 @@ impl Shared {
         let outbox = Arc::new(Outbox::new(MAX_QUEUED_LEN, Arc::clone(&self.write_buffers)));
         let mut hub = self.hub();
         let admitted = hub.admit(addr, Instant::now())?;
+        let vip = admitted.vip.get();
         outbox.reply(&admitted.greeting, 2, || {
-            self.change_routes().insert(admitted.vip, Arc::clone(&outbox));
+            if vip != Vip::NONE {
+                self.change_routes().insert(vip, Arc::clone(&outbox));
+            }
         });
+        self.outboxes_mut().insert(admitted.id, Arc::clone(&outbox));
+        let evicted = admitted.evicted.and_then(|id| self.outbox(id));
         drop(hub);
+        if let Some(evicted) = evicted {
+            evicted.finish(&exit_frame(EXIT_CROWDED), 1);
+        }
+        let is_needed = self.membership.is_some();
         Ok(Seat {
             id: admitted.id,
             vip: admitted.vip,
+            greeting: if is_needed { admitted.greeting } else { Vec::new() },
             outbox,
             counters: admitted.counters,
             shared: Arc::clone(self),
@@ -105,7 +129,8 @@ impl Shared {
     /// Sends EXIT to all sessions; each ends when it is written.
     pub(crate) fn finish_all(&self, reason: &str) {
         let exit = exit_frame(reason);
-        for outbox in self.outboxes() {
+        self.announce_restart();
+        for (_, outbox) in self.outboxes() {
             outbox.finish(&exit, 1);
         }
     }
@@ -127,8 +152,8 @@ impl Shared {
     fn carry_out(
         &self,
         outcome: &Outcome,
-        hub: MutexGuard<'_, Hub>,
-        own: Option<&Arc<Outbox>>,
+        mut hub: MutexGuard<'_, Hub>,
+        own: Option<SessionId>,
     ) -> String {
         match outcome {
             Outcome::Said(said) | Outcome::Leave(said) => said.clone(),
@@ -138,12 +163,15 @@ impl Shared {
             }
             Outcome::Cut { vips, said } => {
                 // Under the hub's lock: these vIPs are still those of the sessions that were meant.
-                for outbox in vips.iter().filter_map(|vip| self.lookup(*vip)) {
+                let ids: Vec<_> = vips.iter().filter_map(|vip| hub.session_at(*vip)).collect();
+                for id in ids {
+                    let Some(outbox) = self.outbox(id) else { continue };
                     // Whoever ends itself gets its answer first.
-                    if own.is_some_and(|own| Arc::ptr_eq(own, &outbox)) {
-                        outbox.reply(&text_frame(FrameType::ADMIN, said), 1, || {});
+                    if own == Some(id) {
+                        let answer = hub.wrap(id, text_frame(FrameType::ADMIN, said));
+                        outbox.reply(&answer, 1, || {});
                     }
-                    outbox.finish(&exit_frame(EXIT_KICKED), 1);
+                    self.expel(&mut hub, id, Refusal::Kicked, EXIT_KICKED);
                 }
                 drop(hub);
                 said.clone()
@@ -153,19 +181,41 @@ impl Shared {
 
     /// Sends a message to all clients but one; returns how many that were, in words. Who has no room
     /// in its queue gets none: it does not read.
-    fn broadcast(&self, message: &[u8], own: Option<&Arc<Outbox>>) -> String {
+    fn broadcast(&self, message: &[u8], own: Option<SessionId>) -> String {
         let mut frame = Vec::new();
         frame::encode(&mut frame, FrameType::MSG, message);
-        let outboxes = self.outboxes().into_iter();
-        let others = outboxes.filter(|outbox| own.is_none_or(|own| !Arc::ptr_eq(own, outbox)));
-        let num_sent = others.filter(|outbox| outbox.try_push(&frame).is_ok()).count();
+        let mut hub = self.hub();
+        let mut num_sent = 0;
+        for (id, outbox) in self.outboxes() {
+            if own == Some(id) || !hub.is_client(id) || !outbox.has_room() {
+                continue;
+            }
+            outbox.reply(&hub.wrap(id, frame.clone()), 1, || {});
+            num_sent += 1;
+        }
+        drop(hub);
         format!("Broadcast sent to {num_sent} clients")
     }
 
-    /// Collected, because a queue is never locked while the routes are.
-    fn outboxes(&self) -> Vec<Arc<Outbox>> {
-        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        routes.targets().map(Arc::clone).collect()
+    /// The queue of a session, as long as there is one.
+    pub(crate) fn outbox(&self, id: SessionId) -> Option<Arc<Outbox>> {
+        self.outboxes_mut().get(&id).map(Arc::clone)
+    }
+
+    /// Collected, so that they are not locked while a queue is.
+    fn outboxes(&self) -> Vec<(SessionId, Arc<Outbox>)> {
+        self.outboxes_mut().iter().map(|(id, outbox)| (*id, Arc::clone(outbox))).collect()
+    }
+
+    fn outboxes_mut(&self) -> MutexGuard<'_, BTreeMap<SessionId, Arc<Outbox>>> {
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a session with a frame of the hub, sealed where it is a member's.
+    pub(crate) fn answer(&self, id: SessionId, outbox: &Outbox, frame: Vec<u8>) {
+        // Queued under the hub's lock: sealed frames keep their order.
+        let mut hub = self.hub();
+        outbox.reply(&hub.wrap(id, frame), 1, || {});
     }
 
     /// The routes, to be changed by whoever holds the hub's lock.
@@ -175,16 +225,34 @@ impl Shared {
         routes
     }
 
+    /// Gives back what a session has; harmless where it has ended before.
+    fn end_session(&self, hub: &mut Hub, id: SessionId) {
+        self.outboxes_mut().remove(&id);
+        let Some((vip, rows)) = hub.remove(id, unix_time()) else { return };
+        if vip != Vip::NONE && hub.session_at(vip).is_none() {
+            self.change_routes().remove(vip);
+        }
+        if let Some(membership) = &self.membership {
+            membership.note_end(rows);
+        }
+    }
+
     fn hub(&self) -> MutexGuard<'_, Hub> {
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Seconds since 1970-01-01 UTC by the wall clock.
+pub(crate) fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// A session's place in the hub: its vIP, its route, its queue. Given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) id: SessionId,
-    pub(crate) vip: Vip,
+    pub(crate) vip: Arc<SessionVip>,
+    greeting: Vec<u8>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) counters: Arc<FrameCounters>,
     shared: Arc<Shared>,
@@ -192,14 +260,15 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// Lets the hub handle a frame, and does with routes and queue what that causes.
-    pub(crate) fn handle_control(&mut self, frame_type: FrameType, body: &[u8]) -> Effect {
+    pub(crate) fn handle_control(&self, frame_type: FrameType, body: &[u8]) -> Effect {
         let shared = Arc::clone(&self.shared);
         let mut hub = shared.hub();
         let effect = hub.handle_control(self.id, frame_type, body, Instant::now());
         match &effect {
-            Effect::Reply(frame) => {
-                drop(hub);
-                self.outbox.reply(frame, 1, || {});
+            Effect::Reply(frame)
+            | Effect::Auth { reply: frame, .. }
+            | Effect::Dismiss { exit: frame } => {
+                self.outbox.reply(&hub.wrap(self.id, frame.clone()), 1, || {});
             }
             Effect::Readdress { from, to, reply } => {
                 self.outbox.reply(reply, 2, || {
@@ -207,20 +276,15 @@ impl Seat {
                     routes.remove(*from);
                     routes.insert(*to, Arc::clone(&self.outbox));
                 });
-                self.vip = *to;
-            }
-            Effect::Auth { reply, .. } | Effect::Dismiss { exit: reply } => {
-                drop(hub);
-                self.outbox.reply(reply, 1, || {});
             }
             Effect::Administer { outcome, .. } => {
-                let said = shared.carry_out(outcome, hub, Some(&self.outbox));
-                self.outbox.reply(&text_frame(FrameType::ADMIN, &said), 1, || {});
+                let said = shared.carry_out(outcome, hub, Some(self.id));
+                shared.answer(self.id, &self.outbox, text_frame(FrameType::ADMIN, &said));
             }
             Effect::Broadcast { message } => {
                 drop(hub);
-                let said = shared.broadcast(message, Some(&self.outbox));
-                self.outbox.reply(&text_frame(FrameType::BCST, &said), 1, || {});
+                let said = shared.broadcast(message, Some(self.id));
+                shared.answer(self.id, &self.outbox, text_frame(FrameType::BCST, &said));
             }
             Effect::Nothing | Effect::Call { .. } | Effect::Log { .. } | Effect::Close { .. } => {}
         }
@@ -230,9 +294,12 @@ impl Seat {
     /// Gives vIP and route back while the last frames are still being written.
     pub(crate) fn leave(&self) {
         let mut hub = self.shared.hub();
-        if let Some(vip) = hub.remove(self.id) {
-            self.shared.change_routes().remove(vip);
-        }
+        self.shared.end_session(&mut hub, self.id);
+    }
+
+    /// What the hub said first.
+    pub(crate) fn greeting(&self) -> &[u8] {
+        &self.greeting
     }
 }
 

@@ -112,7 +112,7 @@ async fn serve(mut stream: UnixStream, hub: HubHandle) {
         let reply = match serde_json::from_slice(&line) {
             Ok(Request::Status) => Reply::Status(Box::new(hub.status())),
             Ok(Request::Admin { command }) => Reply::Said { text: hub.administer(&command) },
-            Ok(Request::Members(request)) => hub.members(&request),
+            Ok(Request::Members(request)) => hub.members(request).await,
             Err(error) => Reply::Failed { why: format!("the request cannot be read: {error}") },
         };
         let mut line = serde_json::to_vec(&reply)?;

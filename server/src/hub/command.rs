@@ -170,7 +170,8 @@ impl Hub {
         let hash = hash.ok_or(CommandError::NoHash(target))?;
         self.admin.banned.insert(hash)?;
         let sessions = self.sessions.values();
-        let vips = sessions.filter(|session| session.hash == Some(hash)).map(|session| session.vip);
+        let vips =
+            sessions.filter(|session| session.hash == Some(hash)).map(|session| session.vip.get());
         let said = format!("Client {target} banned (hash: {hash:.16}...)");
         Ok(Outcome::Cut { vips: vips.collect(), said })
     }
@@ -217,7 +218,7 @@ impl Hub {
     fn unblock(&mut self, argument: &str) -> Answer {
         let vip = parse_vip(argument, "unblock")?;
         if self.blocked.remove(&vip) && !self.by_vip.contains_key(&vip) {
-            self.vips.release(vip);
+            self.release(vip);
         }
         said(format!("VIP {vip} unblocked"))
     }

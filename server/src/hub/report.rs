@@ -32,7 +32,7 @@ impl Hub {
     pub fn report(&self, now: Instant) -> Vec<SessionReport> {
         let sessions = self.by_vip.values().filter_map(|id| self.sessions.get(id));
         let report = |session: &Session| SessionReport {
-            vip: session.vip,
+            vip: session.vip.get(),
             addr: session.addr,
             is_admin: session.is_admin,
             hash: session.hash,
@@ -54,6 +54,10 @@ impl Hub {
 impl Session {
     pub(super) fn uptime(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.admitted_at)
+    }
+
+    pub(super) fn is_member(&self) -> bool {
+        self.shown.as_ref().is_some_and(|shown| shown.is_member)
     }
 
     pub(super) fn num_frames(&self) -> (u64, u64) {

@@ -53,7 +53,7 @@ impl Bench {
 #[test]
 fn greeting_is_aip_then_hsk() {
     let admitted = Bench::new("7.10.0.{x}").admit();
-    assert_eq!(admitted.vip, vip("7.10.0.2"));
+    assert_eq!(admitted.vip.get(), vip("7.10.0.2"));
     let expected = [&[0x13, 0, 0, 0, 4, 7, 10, 0, 2][..], b"\x14\0\0\0\x07 [2, 0]"].concat();
     assert_eq!(admitted.greeting, expected);
 }
@@ -65,8 +65,8 @@ fn full_hub_refuses_and_says_why() {
     let refused = bench.hub.admit(addr(), bench.now).unwrap_err();
     assert_eq!(refused, Refused::NoVipLeft);
     assert_eq!(frames(&refused.exit_frame()), [(FrameType::EXIT, b"Server full".to_vec())]);
-    assert_eq!(bench.hub.remove(ids[2]), Some(vip("10.0.0.4")));
-    assert_eq!(bench.admit().vip, vip("10.0.0.4"));
+    assert_eq!(bench.hub.remove(ids[2], 0).map(|(vip, _)| vip), Some(vip("10.0.0.4")));
+    assert_eq!(bench.admit().vip.get(), vip("10.0.0.4"));
 
     let mut hub = Hub::new(Network::DEFAULT, 1);
     hub.admit(addr(), bench.now).unwrap();
@@ -100,17 +100,17 @@ fn granted_vip_frees_the_old_one() {
     assert_eq!((from, to), (vip("7.10.0.2"), vip("7.10.0.77")));
     let expected = [(FrameType::RQIP, b"D:".to_vec()), (FrameType::AIP, [7, 10, 0, 77].to_vec())];
     assert_eq!(frames(&reply), expected);
-    assert_eq!(bench.admit().vip, vip("7.10.0.2"));
-    assert_eq!(bench.hub.remove(id), Some(vip("7.10.0.77")));
+    assert_eq!(bench.admit().vip.get(), vip("7.10.0.2"));
+    assert_eq!(bench.hub.remove(id, 0).map(|(vip, _)| vip), Some(vip("7.10.0.77")));
 }
 
 #[test]
 fn own_vip_is_granted() {
     let mut bench = Bench::new("7.10.0.{x}");
     let admitted = bench.admit();
-    let effect = bench.control(admitted.id, FrameType::RQIP, &admitted.vip.octets());
+    let effect = bench.control(admitted.id, FrameType::RQIP, &admitted.vip.get().octets());
     assert!(matches!(effect, Effect::Readdress { from, to, .. } if from == to));
-    assert_eq!(bench.admit().vip, vip("7.10.0.3"));
+    assert_eq!(bench.admit().vip.get(), vip("7.10.0.3"));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn refused_vip_request_changes_nothing() {
     }
     let in_use = (FrameType::RQIP, "E:IP already in use".to_owned());
     assert_eq!(bench.answer(id, FrameType::RQIP, &[7, 10, 0, 3]), in_use);
-    assert_eq!(bench.hub.remove(id), Some(vip("7.10.0.2")));
+    assert_eq!(bench.hub.remove(id, 0).map(|(vip, _)| vip), Some(vip("7.10.0.2")));
 }
 
 #[test]
@@ -202,8 +202,8 @@ fn exit_closes() {
 fn removed_session_causes_nothing() {
     let mut bench = Bench::new("7.10.0.{x}");
     let id = bench.admit().id;
-    bench.hub.remove(id);
-    assert_eq!(bench.hub.remove(id), None);
+    bench.hub.remove(id, 0).map(|(vip, _)| vip);
+    assert_eq!(bench.hub.remove(id, 0).map(|(vip, _)| vip), None);
     assert_eq!(bench.control(id, FrameType::RQIP, &[7, 10, 0, 9]), Effect::Nothing);
     assert_eq!(bench.control(id, FrameType::GSI, b""), Effect::Nothing);
     assert_eq!(bench.hub.num_sessions(), 0);
@@ -217,10 +217,10 @@ proptest! {
         for (what, who, wanted) in steps {
             match (what, owned.get_mut(who)) {
                 (0, _) => if let Ok(admitted) = bench.hub.admit(addr(), bench.now) {
-                    owned.push((admitted.id, admitted.vip));
+                    owned.push((admitted.id, admitted.vip.get()));
                 },
                 (1, Some((id, _))) => {
-                    bench.hub.remove(*id);
+                    bench.hub.remove(*id, 0).map(|(vip, _)| vip);
                     owned.remove(who);
                 }
                 (2, Some((id, vip))) => {

@@ -222,7 +222,7 @@ impl Ledger {
     }
 
     /// Whether a member has this vIP, or it rests.
-    fn is_held(&self, vip: Vip) -> bool {
+    pub fn is_held(&self, vip: Vip) -> bool {
         self.by_vip.contains_key(&vip) || self.resting.contains_key(&vip)
     }
 

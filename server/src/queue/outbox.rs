@@ -146,6 +146,12 @@ impl Outbox {
         (Some(taken.num_frames), is_open)
     }
 
+    /// Whether the hub may queue something that nobody asked for.
+    pub(crate) fn has_room(&self) -> bool {
+        let queue = self.lock();
+        queue.is_open() && !queue.is_full()
+    }
+
     fn wants_room(&self) -> bool {
         let mut queue = self.lock();
         let must_wait = queue.is_full() && queue.is_open();

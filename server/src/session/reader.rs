@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dosp_proto::frame::{Frame, FrameDecoder, FrameType, S2c};
 use dosp_proto::limit::TokenBucket;
@@ -15,9 +15,11 @@ use dosp_proto::zlib::Inflater;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::task::{JoinSet, coop, yield_now};
+use tokio::time::timeout_at;
 use tracing::{Instrument, Span, debug, info, warn};
 
 use super::End;
+use super::entrance::{self, Entrance};
 use crate::buffers::BUFFER_LEN;
 use crate::functions::{CallError, Function, MAX_CALLS, answer_frame};
 use crate::hub::{AuthRefusal, Effect, Outcome, undeliverable_frame};
@@ -31,18 +33,27 @@ const ERRORS_PER_SECOND: u32 = 20;
 const NO_SUCH_CLIENT: &str = "no such client";
 const CLIENT_LEFT: &str = "the client left";
 
+/// What a connection that has not joined a closed hub may send at once, in bytes.
+const MAX_STRANGER_FRAME_LEN: usize = 4096;
+/// How long it may take to join.
+const STRANGER_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The reading side of one session.
 #[derive(Debug)]
 pub(super) struct Reader {
-    seat: Seat,
-    shared: Arc<Shared>,
+    pub(super) seat: Seat,
+    pub(super) entrance: Entrance,
+    pub(super) is_member: bool,
+    /// When whoever has not joined a closed hub is cut off.
+    pub(super) stranger_until: Option<tokio::time::Instant>,
+    pub(super) shared: Arc<Shared>,
     routes: RouteCache<Arc<Outbox>>,
     error_limit: TokenBucket,
     /// Programs that run for this session; killed when it ends.
     calls: JoinSet<()>,
     /// Frames not yet counted where others see it.
     num_uncounted: u64,
-    span: Span,
+    pub(super) span: Span,
 }
 
 /// Why a frame is not in a queue yet.
@@ -54,8 +65,14 @@ enum NotForwarded {
 
 impl Reader {
     pub(super) fn new(seat: Seat, shared: Arc<Shared>, span: Span) -> Self {
+        let entrance =
+            if shared.membership.is_some() { Entrance::Outside } else { Entrance::Walled };
+        let is_closed = shared.is_closed();
         Self {
             seat,
+            entrance,
+            is_member: false,
+            stranger_until: is_closed.then(|| tokio::time::Instant::now() + STRANGER_TIMEOUT),
             shared,
             routes: RouteCache::default(),
             error_limit: TokenBucket::new(ERRORS_PER_SECOND, ERRORS_PER_SECOND),
@@ -65,18 +82,20 @@ impl Reader {
         }
     }
 
-    pub(super) fn into_seat(self) -> Seat {
-        self.seat
+    /// The seat, and whether it was a stranger's to the end.
+    pub(super) fn into_seat(self) -> (Seat, bool) {
+        (self.seat, self.stranger_until.is_some())
     }
 
     /// Reads until the session ends.
     pub(super) async fn run(&mut self, socket: &mut OwnedReadHalf) -> End {
-        let mut decoder = FrameDecoder::new(self.shared.max_frame_len);
+        let mut decoder = FrameDecoder::new(self.max_frame_len());
         let mut owns_buffer = false;
         loop {
-            if let Err(error) = socket.readable().await {
-                return End::Read(error);
+            if let Err(end) = self.wait_for_input(socket).await {
+                return end;
             }
+            decoder.set_max_body_len(self.max_frame_len());
             if !owns_buffer {
                 decoder.attach_buffer(self.shared.read_buffers.take());
                 owns_buffer = true;
@@ -93,6 +112,26 @@ impl Reader {
                 owns_buffer = false;
             }
         }
+    }
+
+    fn max_frame_len(&self) -> usize {
+        if self.stranger_until.is_some() {
+            MAX_STRANGER_FRAME_LEN
+        } else {
+            self.shared.max_frame_len
+        }
+    }
+
+    async fn wait_for_input(&self, socket: &OwnedReadHalf) -> Result<(), End> {
+        let readable = match self.stranger_until {
+            None => socket.readable().await,
+            Some(until) => match timeout_at(until, socket.readable()).await {
+                // Bytes that trickle in do not win more time.
+                Ok(readable) if tokio::time::Instant::now() < until => readable,
+                Ok(_) | Err(_) => return Err(End::NotJoined),
+            },
+        };
+        readable.map_err(End::Read)
     }
 
     /// Handles one buffer of input; returns whether that was all there is.
@@ -144,6 +183,17 @@ impl Reader {
     async fn handle_frame(&mut self, frame: Frame<'_>) -> Result<(), End> {
         self.num_uncounted += 1;
         match frame.frame_type() {
+            FrameType::XHS if !matches!(self.entrance, Entrance::Walled) => {
+                self.handle_handshake(frame.body())
+            }
+            FrameType::XCTL if matches!(self.entrance, Entrance::Inside(_)) => {
+                self.handle_sealed(frame.body()).await
+            }
+            _ if self.stranger_until.is_some() => Err(End::MembersOnly),
+            other if self.is_member && !entrance::is_open(other) => {
+                debug!(parent: &self.span, frame_type = %other, "not sealed, and dropped");
+                Ok(())
+            }
             FrameType::S2C => self.handle_s2c(frame.into_s2c()?).await,
             FrameType::MPAK => self.handle_mpak(frame.into_body_mut()).await,
             other => self.handle_control(other, frame.body()).await,
@@ -168,7 +218,7 @@ impl Reader {
     }
 
     async fn handle_s2c(&mut self, mut s2c: S2c<'_>) -> Result<(), End> {
-        s2c.stamp_src(self.seat.vip);
+        s2c.stamp_src(self.seat.vip.get());
         match self.try_forward(&s2c) {
             Ok(()) => Ok(()),
             Err(not_forwarded) => self.forward_slowly(&s2c, not_forwarded).await,
@@ -196,19 +246,27 @@ impl Reader {
                 CLIENT_LEFT
             }
             NotForwarded::Closed => CLIENT_LEFT,
-            NotForwarded::NoRoute if s2c.dst() == self.shared.network.hub() => {
+            NotForwarded::NoRoute if s2c.dst() == self.shared.network.hub() && !self.is_member => {
                 return self.handle_control(FrameType::MSG, s2c.data()).await;
             }
             NotForwarded::NoRoute => NO_SUCH_CLIENT,
         };
         if self.error_limit.take(Instant::now()) {
             self.seat.outbox.wait_for_room().await;
-            self.seat.outbox.reply(&undeliverable_frame(s2c.dst(), reason), 1, || {});
+            if self.is_member {
+                self.shared.tell_gone(self.seat.id, &self.seat.outbox, s2c.dst());
+            } else {
+                self.seat.outbox.reply(&undeliverable_frame(s2c.dst(), reason), 1, || {});
+            }
         }
         Ok(())
     }
 
-    async fn handle_control(&mut self, frame_type: FrameType, body: &[u8]) -> Result<(), End> {
+    pub(super) async fn handle_control(
+        &mut self,
+        frame_type: FrameType,
+        body: &[u8],
+    ) -> Result<(), End> {
         self.count();
         // Whoever asks and does not read the answers waits for itself.
         self.seat.outbox.wait_for_room().await;
@@ -261,7 +319,8 @@ impl Reader {
             Err(error) => Err(error),
             Ok(Function::Program(_)) if self.calls.len() >= MAX_CALLS => Err(CallError::Busy),
             Ok(Function::Program(program)) => {
-                let outbox = Arc::clone(&self.seat.outbox);
+                let (id, outbox) = (self.seat.id, Arc::clone(&self.seat.outbox));
+                let shared = Arc::clone(&self.shared);
                 let run = async move {
                     let answer = functions.run(&program).await;
                     if let Err(error) = &answer {
@@ -269,7 +328,7 @@ impl Reader {
                         debug!(error, program = program.exec.first(), "a function failed");
                     }
                     outbox.wait_for_room().await;
-                    outbox.reply(&answer_frame(&answer), 1, || {});
+                    shared.answer(id, &outbox, answer_frame(&answer));
                 };
                 self.calls.spawn(run.instrument(self.span.clone()));
                 return;
@@ -278,7 +337,7 @@ impl Reader {
                 Ok(functions.built_in(function, self.shared.num_sessions()).into_bytes())
             }
         };
-        self.seat.outbox.reply(&answer_frame(&answer), 1, || {});
+        self.shared.answer(self.seat.id, &self.seat.outbox, answer_frame(&answer));
     }
 
     /// Counts once a turn, not once a frame: the counters are shared with the hub.

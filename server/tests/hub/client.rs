@@ -6,7 +6,7 @@ use std::time::Duration;
 use dosp_proto::frame::{self, FrameDecoder, FrameType};
 use dosp_proto::message::{Aip, ErrorReport};
 use dosp_proto::vip::Vip;
-use dosp_server::{Config, Server, config};
+use dosp_server::{Config, HubHandle, Server, config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct TestHub {
     pub(crate) addr: SocketAddr,
+    pub(crate) handle: HubHandle,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -33,9 +34,9 @@ impl TestHub {
         change(&mut config);
         let server = Server::bind(&config).unwrap();
         let addr = server.local_addrs()[0];
-        let shutdown = CancellationToken::new();
+        let (handle, shutdown) = (server.handle(), CancellationToken::new());
         let running = tokio::spawn(server.run(shutdown.clone()));
-        Self { addr, shutdown, running }
+        Self { addr, handle, shutdown, running }
     }
 
     pub(crate) async fn join(&self) -> Client {

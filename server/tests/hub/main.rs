@@ -11,6 +11,8 @@ mod crowds;
 mod functions;
 mod hostile;
 mod joining;
+mod member;
+mod members;
 mod memory;
 mod mpak;
 mod pressure;

@@ -1,0 +1,86 @@
+//! From the state folder to the members of a hub.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rand::rngs::StdRng;
+
+use super::membership::Membership;
+use crate::config::Config;
+use crate::hub_key::{self, HubKeyError};
+use crate::members::command::Door;
+use crate::members::keeper::Keeper;
+use crate::members::ledger::{Ledger, LedgerError};
+use crate::members::store::{Store, StoreError};
+
+/// A state folder that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// There is none, and none can be made.
+    #[error("make the state folder {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The hub's own key is of no use.
+    #[error(transparent)]
+    Key(#[from] HubKeyError),
+    /// The store of members is of no use.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is stored makes no sense.
+    #[error("the members in {} cannot be used", path.display())]
+    Ledger {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: LedgerError,
+    },
+    /// The thread that stores cannot be started.
+    #[error("start the thread that stores members")]
+    Thread(#[source] io::Error),
+}
+
+impl StateError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Folder { .. } => {
+                "choose another folder with --state, or run as its owner".to_owned()
+            }
+            Self::Key(error) => error.hint(),
+            Self::Store(error) => error.hint().to_owned(),
+            Self::Ledger { source, .. } => source.hint().to_owned(),
+            Self::Thread(_) => "the system is out of threads or memory".to_owned(),
+        }
+    }
+}
+
+/// Opens, or makes, what the hub keeps; `None` for a hub that keeps nothing.
+pub(crate) fn open(
+    config: &Config,
+    local_addrs: &[SocketAddr],
+) -> Result<Option<(Ledger, Membership)>, StateError> {
+    let Some(folder) = &config.state else { return Ok(None) };
+    make(folder)?;
+    // First of all: who has the store has the folder.
+    let (store, rows) = Store::open(folder)?;
+    let identity = hub_key::load(folder, &mut rand::make_rng::<StdRng>())?;
+    let ledger = Ledger::new(config.network, !config.closed, rows)
+        .map_err(|source| StateError::Ledger { path: folder.clone(), source })?;
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let door = Door::new(*identity.public(), &config.advertise, local_addrs, host.as_deref());
+    let keeper = Keeper::spawn(store).map_err(StateError::Thread)?;
+    Ok(Some((ledger, Membership::new(identity, keeper, door, config.closed))))
+}
+
+fn make(folder: &Path) -> Result<(), StateError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| StateError::Folder { path: folder.to_owned(), source })
+}
