@@ -1,6 +1,7 @@
 //! The edge: the command line, the log, signals, exit codes, and errors in words.
 
 mod ask;
+mod init;
 mod members;
 
 use std::io::{self, IsTerminal, Write};
@@ -24,6 +25,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 
 use ask::{AdminArgs, StatusArgs};
+use init::{InitArgs, InitError};
 use members::{InviteArgs, MembersError, NodesArgs};
 
 /// Read where it exists and no other file is given.
@@ -71,6 +73,8 @@ enum Command {
     Status(StatusArgs),
     /// Administer the running hub: kick, ban, block, broadcast and more
     Admin(AdminArgs),
+    /// Make a network with members: key, configuration, and the first join string
+    Init(InitArgs),
     /// Make a join string, by which a node becomes a member; list them, or take one back
     Invite(InviteArgs),
     /// Show the members, or change one
@@ -124,6 +128,7 @@ pub(crate) fn main() -> ExitCode {
         }
         Some(Command::Status(args)) => ask::status(args, &cli.run.into_place()),
         Some(Command::Admin(args)) => ask::admin(args, &cli.run.into_place()),
+        Some(Command::Init(args)) => init::init(args, cli.run.into_place()),
         Some(Command::Invite(args)) => members::invite(args, cli.run.into_place()),
         Some(Command::Nodes(args)) => members::nodes(args, cli.run.into_place()),
         Some(Command::Run(args)) => run(args.or(cli.run)),
@@ -320,6 +325,8 @@ fn report(error: &anyhow::Error) -> ExitCode {
         (code, ask::hint(error))
     } else if let Some(error) = error.downcast_ref::<MembersError>() {
         (error.code(), error.hint())
+    } else if let Some(error) = error.downcast_ref::<InitError>() {
+        (error.code(), Some(error.hint().to_owned()))
     } else if let Some(error) = error.downcast_ref::<StartError>() {
         let code = match error {
             StartError::Tokens(_) => EXIT_USAGE,

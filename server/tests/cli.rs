@@ -366,3 +366,54 @@ fn hub_without_members_says_so() {
     let words = "dosp-server: this hub keeps no members: it has no state folder; 'dosp-server init' makes one\n";
     assert!(stderr(&output).starts_with(words), "{}", stderr(&output));
 }
+
+#[test]
+fn init_makes_a_closed_network_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (folder.path().join("etc/dosp/server.toml"), folder.path().join("state"));
+    let (config_arg, state_arg) = (config.to_str().unwrap(), state.to_str().unwrap());
+    let init = |more: &[&str]| {
+        let args = ["init", "--config", config_arg, "--state", state_arg];
+        dosp_server(&args).args(more).output().unwrap()
+    };
+    let args = ["--network", "7.10.0.{x}", "--name", "home", "--advertise", "hub.example"];
+    let output = init(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let words = stderr(&output);
+    assert!(words.starts_with("warning: 7.10.0.0/24 is public address space"), "{words}");
+    assert!(words.contains(&format!("dosp-server --config {config_arg}\n")), "{words}");
+    let line = String::from_utf8(output.stdout).unwrap();
+    let join: dosp_proto::join_string::JoinString =
+        line.trim().strip_prefix("dosp-agent join ").unwrap().parse().unwrap();
+    assert_eq!(join.addrs, ["hub.example:7744"]);
+    assert!(join.join_key.is_some() && join.expires_at.is_some());
+
+    let mode = |path: &std::path::Path| {
+        let permissions = std::fs::metadata(path).unwrap().permissions();
+        std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777
+    };
+    let modes =
+        [&state, &state.join("key"), &state.join("members.redb"), &config].map(|path| mode(path));
+    assert_eq!(modes, [0o700, 0o600, 0o600, 0o644]);
+    let settings = dosp_server::config::Settings::from_file(&config).unwrap();
+    settings.check().unwrap();
+    assert_eq!((settings.closed, settings.state), (Some(true), Some(state.clone())));
+    let list = ["invite", "list", "--config", config_arg, "--socket", "/nonexistent.sock"];
+    let output = dosp_server(&list).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+
+    for more in [&[][..], &["--force"]] {
+        let output = init(more);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).starts_with("dosp-server: there is a network already: "));
+        assert!(stderr(&output).contains("\nhint: 'dosp-server invite'"));
+    }
+    std::fs::remove_dir_all(&state).unwrap();
+    let output = init(&["--open"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("hint: --force replaces it"), "{}", stderr(&output));
+    let output = init(&["--open", "--force"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("warning: "), "{}", stderr(&output));
+    assert_eq!(dosp_server::config::Settings::from_file(&config).unwrap().closed, Some(false));
+}

@@ -241,15 +241,21 @@ fn do_without_hub(
     let mut vips = VipAllocator::new(config.network);
     ledger.reserve(&mut vips);
     let listen: Vec<_> = config.listen.iter().map(|listen| listen.addr).collect();
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    let door = Door::new(*key.public(), &config.advertise, &listen, host.as_deref());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let outcome = carry_out(&mut ledger, &mut vips, request, &door, &mut rng, now);
+    let door = Door::new(*key.public(), &config.advertise, &listen, host_name().as_deref());
+    let outcome = carry_out(&mut ledger, &mut vips, request, &door, &mut rng, unix_now());
     if !outcome.rows.is_empty() {
         store.commit(&outcome.rows)?;
     }
     ledger.settle(outcome.undo, &mut vips);
     Ok(outcome.reply)
+}
+
+pub(super) fn host_name() -> Option<String> {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok())
+}
+
+pub(super) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn show(reply: MembersReply, is_json: bool, only: Option<&str>) -> anyhow::Result<()> {
@@ -340,7 +346,7 @@ fn invites_in_words(list: &InviteList) -> String {
 }
 
 /// For people only: what a program reads is on standard output.
-fn tell(text: &str) {
+pub(super) fn tell(text: &str) {
     // Without a stderr there is nobody to tell.
     writeln!(io::stderr(), "{text}").unwrap_or_default();
 }
