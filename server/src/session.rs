@@ -29,6 +29,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::field::Empty;
 use tracing::{Span, debug, info, info_span};
 
 use crate::hub::{Refused, exit_frame};
@@ -82,11 +83,12 @@ enum End {
 
 /// Serves one client until it, or the hub, has had enough.
 pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared: Arc<Shared>) {
-    let span = info_span!("session", id = %seat.id, vip = %seat.vip.get(), %addr);
+    let span = info_span!("session", id = %seat.id, vip = Empty, %addr);
     if shared.is_closed() {
         // Anybody can connect; it counts once it has joined.
         debug!(parent: &span, "connected");
     } else {
+        span.record("vip", tracing::field::display(seat.vip.get()));
         info!(parent: &span, "session up");
     }
     let (mut socket, write_half) = socket.into_split();

@@ -263,7 +263,12 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 // Frames behind the join wait for the host to be configured, and then for us.
                 Ok(Some(entry)) => self.joined(entry).await?,
                 Ok(None) => break,
-                Err(LinkEnd::Lost(error)) => return self.link_lost(error),
+                Err(LinkEnd::Lost(error)) => {
+                    // What the hub said last may be why.
+                    self.settle().await?;
+                    let is_over = !matches!(self.link, Link::Connected(_));
+                    return if is_over { Ok(()) } else { self.link_lost(error) };
+                }
                 Err(LinkEnd::NotJoined(error)) => return self.join_failed(error),
             }
         }
