@@ -1,7 +1,7 @@
 //! `dosp-agent join`: keeps a join string, for `dosp-agent up` to use.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use dosp_proto::join_string::{JoinString, JoinStringError};
@@ -28,8 +28,9 @@ pub(crate) fn run(given: &str, settings: &Settings) -> Result<(), Failure> {
     state.save_join(&join)?;
     let fingerprint = join.hub_key.fingerprint();
     let at = addrs.first().map(|addr| format!(" at {addr}")).unwrap_or_default();
-    tracing::warn!("joined: {fingerprint}{at}; 'dosp-agent up' brings it up");
-    Ok(())
+    let words =
+        format!("joined the network of the hub {fingerprint}{at}; 'dosp-agent up' brings it up\n");
+    Ok(io::stderr().write_all(words.as_bytes())?)
 }
 
 /// What is given, or what is in the file that is given.

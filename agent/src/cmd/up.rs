@@ -147,9 +147,12 @@ fn stop_on_signals(stop: CancellationToken) -> Result<CancellationToken, Failure
 async fn announce(handle: NodeHandle, surroundings: Surroundings, detached: bool) {
     let Some(overlay) = handle.up().await else { return };
     if !surroundings.shields_up {
+        let is_closed = handle.report().await.is_some_and(|report| report.is_closed);
+        let who =
+            if is_closed { "every member of the network" } else { "everyone who reaches the hub" };
         tracing::warn!(
-            "everyone who reaches the hub can reach this host's ports under {}; --shields-up lets \
-             in only peers to which this host has sent something",
+            "{who} can reach this host's ports under {}; --shields-up lets in only peers to which \
+             this host has sent something",
             overlay.vip
         );
     }

@@ -79,7 +79,9 @@ impl Engine {
         self.member.as_ref().map(|member| &member.directory)
     }
 
-    pub(super) fn is_in_closed_network(&self) -> bool {
+    /// Whether nobody but members is in the network.
+    #[must_use]
+    pub fn is_in_closed_network(&self) -> bool {
         self.member.as_ref().is_some_and(|member| member.is_closed)
     }
 

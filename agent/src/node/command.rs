@@ -121,6 +121,8 @@ pub struct NodeReport {
     pub name: Option<String>,
     /// The hub's key, where it has members.
     pub hub_key: Option<PublicKey>,
+    /// Whether only members are in the network.
+    pub is_closed: bool,
     /// All members of the network; `None` where the hub has none.
     pub nodes: Option<Vec<member::Node>>,
 }

@@ -10,6 +10,7 @@
 //! ```
 
 mod command;
+mod config;
 mod connection;
 mod place;
 mod serve;
@@ -21,10 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dosp_proto::identity::{IdentityKey, PublicKey};
-use dosp_proto::join_string::JoinKey;
 use dosp_proto::label::Label;
-use dosp_proto::secret::NetworkSecret;
 use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::Vip;
 use rand::rngs::StdRng;
@@ -35,16 +33,15 @@ use tokio_util::sync::CancellationToken;
 pub use self::command::{
     Destination, LeaveError, LinkState, Message, MessageStream, NodeHandle, NodeReport, SendFailure,
 };
+pub use self::config::{Access, NodeConfig, NodeIdentity};
 pub use self::connection::LinkError;
 
 use self::command::{Command, Listener};
 use self::connection::Connection;
 use crate::clock;
-use crate::engine::{
-    Echo, Engine, EngineConfig, HubAnswer, Overlay, RequestError, Ticket, TunnelReport,
-};
+use crate::engine::{Echo, Engine, HubAnswer, Overlay, RequestError, Ticket, TunnelReport};
 use crate::host::Host;
-use crate::known_peers::{KnownPeers, TrustPolicy};
+use crate::known_peers::KnownPeers;
 use crate::link::{
     self, Backoff, Credentials, DialError, HubAddr, Join, JoinConfig, JoinError, Joined, Membership,
 };
@@ -54,61 +51,6 @@ use crate::tun::TunDevice;
 const MAX_PACKETS: usize = 64;
 /// Reads from the socket in one turn.
 const MAX_READS: usize = 8;
-
-/// What a node is to do.
-#[derive(Debug)]
-pub struct NodeConfig {
-    /// Where the hub is, to be tried in this order.
-    pub hubs: Vec<HubAddr>,
-    /// What is known of the hub beforehand.
-    pub access: Access,
-    /// The vIP that a person named.
-    pub vip: Option<Vip>,
-    /// Whether a lost link is made again. The first one is tried once in any case.
-    pub reconnect: bool,
-    /// For the engine.
-    pub engine: EngineConfig,
-    /// Who this node is.
-    pub identity: NodeIdentity,
-    /// Whose keys it knows.
-    pub known: KnownPeers,
-}
-
-impl NodeConfig {
-    /// A node with a new key that knows nobody, tries once, and takes the vIP that it gets.
-    #[must_use]
-    pub fn new(hub: HubAddr, engine: EngineConfig) -> Self {
-        let key = IdentityKey::generate(&mut rand::make_rng::<StdRng>());
-        let known = KnownPeers::new(*key.public(), TrustPolicy::FirstUse);
-        let identity = NodeIdentity { key, secrets: Vec::new(), name: None };
-        let (hubs, access) = (vec![hub], Access::default());
-        Self { hubs, access, vip: None, reconnect: false, engine, identity, known }
-    }
-}
-
-/// What a node knows of its hub, and what it asks of one that has members.
-#[derive(Debug, Default)]
-pub struct Access {
-    /// The hub's key, of a join string or pinned.
-    pub hub_key: Option<PublicKey>,
-    /// The right to join.
-    pub join_key: Option<JoinKey>,
-    /// Whether a person named this node: then no other name will do at the first join.
-    pub insists_on_name: bool,
-    /// Whether the node comes once and never again.
-    pub is_guest: bool,
-}
-
-/// Who a node is, to others.
-#[derive(Debug)]
-pub struct NodeIdentity {
-    /// Its key.
-    pub key: IdentityKey,
-    /// What its network shares; the first opens.
-    pub secrets: Vec<NetworkSecret>,
-    /// What it calls itself.
-    pub name: Option<Label>,
-}
 
 /// Why a node ended.
 #[derive(Debug, thiserror::Error)]

@@ -154,6 +154,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 .map(ToString::to_string)
                 .or_else(|| self.engine.name().map(str::to_owned)),
             hub_key: self.engine.hub_key().copied(),
+            is_closed: self.engine.is_in_closed_network(),
             nodes: self.engine.directory().map(|nodes| nodes.iter().cloned().collect()),
         }
     }
