@@ -61,8 +61,13 @@ pub(crate) enum Command {
     Status(Json),
     /// Show the peers that this host has spoken to
     Peers(Json),
-    /// Print this host's vIP, and say its key's fingerprint
-    Ip,
+    /// Print this host's vIP, and say its key's fingerprint; or print a peer's vIP
+    Ip {
+        /// A peer's name
+        peer: Option<PeerArg>,
+    },
+    /// Show who a peer is: its name, vIP and key, and whether it is there
+    Whois(Whois),
     /// Measure the way to a peer and back, through the tunnel
     Ping(Ping),
     /// Show, accept or forget the keys of peers
@@ -218,6 +223,14 @@ pub(crate) struct Json {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Whois {
+    /// A peer's vIP or name
+    pub(crate) peer: PeerArg,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Send {
     /// A peer's vIP or name, or `hub`
     #[arg(value_name = "PEER|hub")]
@@ -298,7 +311,8 @@ impl Command {
             | Self::Leave
             | Self::Status(_)
             | Self::Peers(_)
-            | Self::Ip
+            | Self::Ip { .. }
+            | Self::Whois(_)
             | Self::Trust { .. }
             | Self::Secret { .. } => None,
         }

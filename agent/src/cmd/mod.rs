@@ -11,6 +11,7 @@ pub(crate) mod send;
 pub(crate) mod status;
 pub(crate) mod trust;
 pub(crate) mod up;
+pub(crate) mod whois;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -277,7 +278,8 @@ impl From<JoinError> for Failure {
             }
             JoinError::HubKey { .. } | JoinError::NoHubKey { .. } => (
                 Exit::Refused,
-                "ask whoever runs the hub whether its key is a new one; a new join string carries it",
+                "ask whoever runs the hub whether its key is a new one; then join with a new join string, \
+                 or remove the file hub_key in this network's state folder",
             ),
             JoinError::Handshake(_) | JoinError::Control(_) => {
                 (Exit::Refused, "somebody between here and the hub changes what it says")

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::connect;
-use crate::cli::Json;
+use super::{Agent, connect};
+use crate::cli::{Json, PeerArg};
 use crate::config::Settings;
 use crate::control::wire::{Node, Peer, State, Status};
 use crate::failure::{Exit, Failure};
@@ -29,7 +29,11 @@ pub(crate) async fn peers(args: &Json, settings: &Settings) -> Result<(), Failur
 }
 
 /// `dosp-agent ip`.
-pub(crate) async fn ip(settings: &Settings) -> Result<(), Failure> {
+pub(crate) async fn ip(peer: Option<&PeerArg>, settings: &Settings) -> Result<(), Failure> {
+    if let Some(peer) = peer {
+        let vip = Agent::Running(settings.socket()).resolve(peer).await?;
+        return print(format!("{vip}\n"));
+    }
     let status = connect(&settings.socket()).await?.status().await?;
     match status.vip {
         Some(vip) => {

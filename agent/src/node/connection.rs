@@ -167,6 +167,10 @@ impl Connection {
         match self.heartbeat.handle_timeout(now) {
             HeartbeatAction::None => Ok(false),
             HeartbeatAction::Dead => Err(LinkError::Silent),
+            // A hub for members only takes nothing else before it has let us in.
+            HeartbeatAction::SendPing if self.join.as_ref().is_some_and(Join::is_entering) => {
+                Ok(false)
+            }
             HeartbeatAction::SendPing if self.join.is_some() => {
                 self.append(FrameType::PING, &[]);
                 self.stray_pongs += 1;

@@ -64,6 +64,12 @@ impl Join {
         Ok(())
     }
 
+    /// Whether a hub that has members is deciding about us.
+    #[must_use]
+    pub const fn is_entering(&self) -> bool {
+        matches!(self.state, State::Entering { .. })
+    }
+
     /// What the hub is to send next.
     pub(super) fn awaits(&self) -> FrameType {
         match self.entering {
