@@ -10,10 +10,12 @@ use dosp_proto::member::{Channel, Control, Nodes, OpenError, Refused, Welcome};
 use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 
+use super::inbound::words;
 use super::{DropReason, Engine, Event, HubPing, MessageFailure, Overlay};
 use crate::directory::Directory;
 use crate::known_peers::{Distrust, KnownPeers};
 use crate::link::Membership;
+use crate::link::join::usable;
 
 /// This agent's place in a network that has members.
 #[derive(Debug)]
@@ -147,6 +149,7 @@ impl Engine {
         match word {
             Control::Welcome(welcome) => self.handle_welcome(*welcome, now, rng),
             Control::Refused(refused) => {
+                let refused = Refused { text: words(&refused.text), ..refused };
                 self.events.push_back(Event::Place(PlaceChange::Dismissed(refused)));
             }
             Control::Nodes(page) => self.handle_nodes(page),
@@ -165,7 +168,10 @@ impl Engine {
 
     /// The hub has given this agent another vIP or name while it was there.
     fn handle_welcome(&mut self, welcome: Welcome, now: Now, rng: &mut impl CryptoRng) {
-        let Some(member) = &mut self.member else { return };
+        let is_usable = usable(welcome.vip).is_ok() && welcome.network.is_assignable(welcome.vip);
+        let Some(member) = self.member.as_mut().filter(|_| is_usable) else {
+            return self.drops.add(DropReason::UnexpectedFrame);
+        };
         (member.name, member.is_closed) = (welcome.name, welcome.is_closed);
         let overlay = Overlay { vip: welcome.vip, network: welcome.network };
         if self.overlay == Some(overlay) {

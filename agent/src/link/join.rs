@@ -324,7 +324,7 @@ fn network_around(vip: Vip) -> Network {
 }
 
 /// The kernel would refuse other addresses later and say less, or take 127/8 and break the host.
-fn usable(vip: Vip) -> Result<Vip, JoinError> {
+pub(crate) fn usable(vip: Vip) -> Result<Vip, JoinError> {
     let [first, ..] = vip.octets();
     match first {
         0 | 127 | 224.. => Err(JoinError::UnusableVip { vip }),

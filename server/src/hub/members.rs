@@ -330,11 +330,12 @@ impl Hub {
         Some(frame)
     }
 
-    /// A frame of the hub as it is sent to this session: sealed where it is a member's, but for PING.
+    /// A frame of the hub as it is sent to this session: sealed where it is a member's, but for PING
+    /// and EXIT.
     pub fn wrap(&mut self, id: SessionId, frame: Vec<u8>) -> Vec<u8> {
         let Some((header, body)) = frame.split_at_checked(HEADER_LEN) else { return frame };
         let frame_type = FrameType(header.first().copied().unwrap_or_default());
-        if frame_type == FrameType::PING || !self.is_member(id) {
+        if matches!(frame_type, FrameType::PING | FrameType::EXIT) || !self.is_member(id) {
             return frame;
         }
         let sealed = self.seal(id, &Control::Frame(frame_type, body.to_vec()));

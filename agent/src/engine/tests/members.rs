@@ -3,7 +3,8 @@
 use dosp_proto::frame::FrameType;
 use dosp_proto::identity::{IdentityKey, PublicKey};
 use dosp_proto::member::{
-    Answerer, Channel, Control, Dialler, Gone, GoneReason, Node as Listed, Nodes, Welcome,
+    Answerer, Channel, Control, Dialler, Gone, GoneReason, Node as Listed, Nodes, Refusal, Refused,
+    Welcome,
 };
 use dosp_proto::tunnel::v2::Kind;
 use rand::SeedableRng;
@@ -11,7 +12,7 @@ use rand::rngs::StdRng;
 
 use super::net::{Net, OPEN, VERSION_1};
 use super::{network, plain_frame, s2c, vip};
-use crate::engine::{DropReason, Event, PlaceChange, Refusal, SendError, TunnelState};
+use crate::engine::{DropReason, Event, PlaceChange, SendError, TunnelState};
 use crate::known_peers::Distrust;
 use crate::link::Membership;
 
@@ -155,8 +156,9 @@ fn key_that_the_list_does_not_name_is_refused_and_a_pin_is_stronger_than_the_lis
     nodes[1].key = stranger();
     net.tell_all(&mut channels, &nodes);
     net.open_unanswered(0, 1);
-    let refused =
-        |refusal: &Refusal| matches!(refusal, Refusal::Untrusted(Distrust::NotListed { .. }));
+    let refused = |refusal: &crate::engine::Refusal| {
+        matches!(refusal, crate::engine::Refusal::Untrusted(Distrust::NotListed { .. }))
+    };
     assert!(net.peer(0, 1).refusal.as_ref().is_some_and(refused));
     assert_eq!(net.nodes[0].engine.known_peers().iter().count(), 0, "and nothing is pinned");
 
@@ -170,8 +172,9 @@ fn key_that_the_list_does_not_name_is_refused_and_a_pin_is_stronger_than_the_lis
     net.tell_all(&mut channels, &nodes);
     net.run_ms(200_000);
     net.open_unanswered(0, 1);
-    let changed =
-        |refusal: &Refusal| matches!(refusal, Refusal::Untrusted(Distrust::Changed { .. }));
+    let changed = |refusal: &crate::engine::Refusal| {
+        matches!(refusal, crate::engine::Refusal::Untrusted(Distrust::Changed { .. }))
+    };
     assert!(net.peer(0, 1).refusal.as_ref().is_some_and(changed));
 }
 
@@ -247,4 +250,30 @@ fn gone_does_not_end_a_session() {
     let sealed = super::seal(&mut net, 1, 0, Kind::Message, b"still here");
     net.give(0, &sealed);
     assert_eq!(net.nodes[0].messages.len(), 1);
+}
+
+#[test]
+fn hub_can_neither_give_an_impossible_vip_nor_write_into_the_log() {
+    let mut net = Net::new(1);
+    let mut channels = net.become_members(true);
+    for octets in [[127, 0, 0, 1], [0, 0, 0, 0], [8, 8, 8, 8], network().broadcast().octets()] {
+        let welcome = Welcome {
+            vip: octets.into(),
+            network: network(),
+            name: None,
+            is_closed: false,
+            time: 0,
+        };
+        net.say(0, &mut channels[0], &Control::Welcome(Box::new(welcome)));
+    }
+    assert!(net.nodes[0].events.is_empty());
+    assert_eq!(net.nodes[0].engine.overlay().map(|place| place.vip), Some(vip(0)));
+    assert!(net.nodes[0].engine.is_in_closed_network(), "and nothing else of it counts");
+    let refused =
+        Refused { reason: Refusal::Kicked, text: format!("\x1b[2J{}", "x".repeat(1000)), time: 0 };
+    net.say(0, &mut channels[0], &Control::Refused(refused));
+    let Some(Event::Place(PlaceChange::Dismissed(said))) = net.nodes[0].events.last() else {
+        panic!()
+    };
+    assert!(said.text.starts_with("\\u{1b}[2Jx") && said.text.len() < 300, "{}", said.text);
 }

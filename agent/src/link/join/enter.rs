@@ -138,6 +138,9 @@ impl Join {
         match channel.opener.open(body)? {
             Control::Welcome(welcome) => {
                 let vip = super::usable(welcome.vip)?;
+                if !welcome.network.is_assignable(vip) {
+                    return Err(JoinError::UnusableVip { vip });
+                }
                 let moved = self.config.wanted.is_some_and(|wanted| wanted != vip);
                 self.joined = Some(Joined { vip, network: welcome.network, hub, moved });
                 self.membership = Some(Membership { channel, hub_key, welcome: *welcome });
