@@ -95,12 +95,29 @@ impl Engine {
                 }
                 Ok(())
             }
+            Control::Goodbye => {
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    peer.v2.end();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells all peers that this agent ends, so that they need not find out.
+    pub fn say_goodbye(&mut self, now: Now, rng: &mut impl CryptoRng) {
+        let open = self.peers.iter_mut().filter(|(_, peer)| peer.v2.is_confirmed());
+        let told = open.filter_map(|(vip, peer)| {
+            peer.push_message(Item::Word(Control::Goodbye.encode())).then_some(*vip)
+        });
+        for vip in told.collect::<Vec<_>>() {
+            self.schedule(vip, now, rng);
         }
     }
 }
 
 fn answer(peer: &mut Peer, reply: PacketBuf, now: Instant) -> Result<(), DropReason> {
-    if peer.echoes.take(now) && peer.push_message(Item::EchoReply(reply)) {
+    if peer.echoes.take(now) && peer.push_message(Item::Word(reply)) {
         Ok(())
     } else {
         Err(DropReason::QueueFull)

@@ -294,7 +294,7 @@ impl Engine {
                     peer.seal(Kind::Packet, Some(*flow), buffer, ends, now)
                 }
                 Item::Message(_, buffer) => peer.seal(Kind::Message, None, buffer, ends, now),
-                Item::Echo(_, buffer) | Item::EchoReply(buffer) => {
+                Item::Echo(_, buffer) | Item::Word(buffer) => {
                     peer.seal(Kind::Control, None, buffer, ends, now)
                 }
                 Item::Tunnel(_) => peer.version().is_some(),
@@ -310,7 +310,7 @@ impl Engine {
     /// Puts what was sealed on its way, with a PING to the hub behind it where its fate is awaited.
     fn transmit(&mut self, vip: Vip, item: Item, out: &mut Batch, now: Instant) {
         let (mut buffer, ping) = match item {
-            Item::Packet(_, buffer) | Item::EchoReply(buffer) => return out.push(buffer),
+            Item::Packet(_, buffer) | Item::Word(buffer) => return out.push(buffer),
             Item::Tunnel(ticket) => {
                 let report = self.tunnel_report(vip);
                 return self.events.extend(report.map(|report| Event::TunnelReady(ticket, report)));
@@ -335,7 +335,7 @@ fn refused_in(version: Option<Version>, item: &Item, version1: Version1) -> Opti
         (Version::Two, _) => None,
         (Version::One, Item::Packet(..)) if version1 == Version1::All => None,
         (Version::One, Item::Packet(..)) => Some(MessageFailure::Refused(Refusal::Version1Only)),
-        (Version::One, Item::Echo(..) | Item::EchoReply(_)) => Some(MessageFailure::NoEcho),
+        (Version::One, Item::Echo(..) | Item::Word(_)) => Some(MessageFailure::NoEcho),
         (Version::One, Item::Message(..) | Item::Tunnel(_)) => None,
     }
 }

@@ -46,8 +46,8 @@ pub(super) enum Item {
     Message(Ticket, PacketBuf),
     /// A request for a sign of life, which names its ticket.
     Echo(Ticket, PacketBuf),
-    /// An answer to one.
-    EchoReply(PacketBuf),
+    /// A word of the agent itself, that nobody waits for.
+    Word(PacketBuf),
     /// Nothing but the wish to know the tunnel.
     Tunnel(Ticket),
 }
@@ -58,7 +58,7 @@ impl Item {
             Self::Packet(_, buffer)
             | Self::Message(_, buffer)
             | Self::Echo(_, buffer)
-            | Self::EchoReply(buffer) => buffer.len(),
+            | Self::Word(buffer) => buffer.len(),
             Self::Tunnel(_) => 0,
         }
     }
@@ -69,7 +69,7 @@ impl Item {
             Self::Message(ticket, _) | Self::Echo(ticket, _) | Self::Tunnel(ticket) => {
                 Some(*ticket)
             }
-            Self::Packet(..) | Self::EchoReply(_) => None,
+            Self::Packet(..) | Self::Word(_) => None,
         }
     }
 

@@ -192,10 +192,21 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 () = tokio::time::sleep(sleep) => {}
             }
         }
-        if let Link::Connected(connection) = &mut self.link {
-            connection.leave();
-        }
+        self.leave();
         Ok(())
+    }
+
+    /// Says goodbye to peers and hub, as far as the socket takes it at once.
+    fn leave(&mut self) {
+        let Link::Connected(connection) = &mut self.link else { return };
+        let (engine, rng) = (&mut self.engine, &mut self.rng);
+        engine.say_goodbye(clock::now(), rng);
+        let said =
+            connection.write(|batch, len| engine.poll_transmit(batch, len, clock::now(), rng));
+        if let Err(error) = said {
+            tracing::debug!(%error, "no goodbye to peers");
+        }
+        connection.leave();
     }
 
     async fn turn(&mut self) -> Result<(), NodeError<H::Error>> {

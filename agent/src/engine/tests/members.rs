@@ -277,3 +277,21 @@ fn hub_can_neither_give_an_impossible_vip_nor_write_into_the_log() {
     };
     assert!(said.text.starts_with("\\u{1b}[2Jx") && said.text.len() < 300, "{}", said.text);
 }
+
+#[test]
+fn peer_that_said_goodbye_is_missed_at_once() {
+    let mut net = Net::new(2);
+    let mut channels = net.become_members(true);
+    net.open(0, 1);
+    let now = net.now(1);
+    net.nodes[1].engine.say_goodbye(now, &mut StdRng::seed_from_u64(1));
+    net.pump(1);
+    net.run_ms(100);
+    assert_eq!(net.peer(0, 1).tunnel, TunnelState::None);
+    net.link_down(1);
+    let packet = net.packet(0, 1, b"anybody there?");
+    net.send(0, &packet);
+    let gone = Gone { vip: vip(1), why: GoneReason::Offline };
+    net.say(0, &mut channels[0], &Control::Gone(gone));
+    assert_eq!(net.nodes[0].answers.len(), 1, "host unreachable, though it was there just now");
+}

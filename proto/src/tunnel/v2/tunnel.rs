@@ -312,6 +312,12 @@ impl Tunnel {
         };
     }
 
+    /// The peer has said goodbye: as [`discard`](Self::discard), and it counts as unseen.
+    pub fn end(&mut self) {
+        self.discard();
+        self.verified_at = None;
+    }
+
     /// The next DATA to send to the peer as it is.
     pub fn poll_data(&mut self) -> Option<Vec<u8>> {
         self.outgoing.pop_front()
