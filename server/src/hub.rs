@@ -226,10 +226,12 @@ impl Hub {
         if self.sessions.len() >= self.max_clients {
             return Err(Refused::TooManyClients);
         }
-        if let Some(members) = &self.members
-            && self.sessions.len() - members.num_online() >= self.network.assignable().len() / 2
-        {
-            return Err(Refused::NoVipLeft);
+        if let Some(members) = &self.members {
+            // A session may be gone whose join is still being stored.
+            let num_others = self.sessions.len().saturating_sub(members.num_online());
+            if num_others >= self.network.assignable().len() / 2 {
+                return Err(Refused::NoVipLeft);
+            }
         }
         self.vips.take_lowest().ok_or(Refused::NoVipLeft)
     }

@@ -4,15 +4,15 @@
 //! decides and says what is to be stored, [`Hub::finish_join`] makes it so, [`Hub::undo_join`] takes it
 //! back.
 
+mod news;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use dosp_proto::frame::{FrameType, HEADER_LEN};
-use dosp_proto::identity::{Fingerprint, PublicKey};
-use dosp_proto::member::{
-    Control, Gone, GoneReason, Join, Node, Nodes, Refusal, Refused, Sealer, Welcome,
-};
+use dosp_proto::identity::PublicKey;
+use dosp_proto::member::{Control, Gone, GoneReason, Join, Refusal, Refused, Sealer, Welcome};
 use dosp_proto::message::Hsk;
 use dosp_proto::vip::Vip;
 
@@ -22,9 +22,6 @@ use super::{Hub, SessionId};
 use crate::members::ledger::{Changed, Ledger, Undo};
 use crate::members::record::{Denied, Member, Row};
 use crate::vips::VipAllocator;
-
-/// Nodes on one page of the directory: each has 190 bytes at most, so that a page keeps below its 32 KiB.
-const PAGE_LEN: usize = 150;
 
 /// The part of a hub that has members.
 #[derive(Debug)]
@@ -87,7 +84,7 @@ pub struct Welcomed {
 #[derive(Debug)]
 pub struct Leaving {
     /// Who.
-    pub node: Fingerprint,
+    pub key: PublicKey,
     /// What is to be stored.
     pub rows: Vec<Row>,
     /// For [`Hub::finish_leave`] or [`Hub::undo_leave`].
@@ -186,21 +183,23 @@ impl Hub {
     }
 
     /// What was decided is stored: the session is the member's from now on. `None` where the session is
-    /// gone meanwhile.
+    /// gone meanwhile, or the member was removed.
     pub fn finish_join(
         &mut self,
         id: SessionId,
         entering: Box<Entering>,
         now: u64,
     ) -> Option<Welcomed> {
-        let Entering { member, undo, is_new, .. } = *entering;
-        let members = self.members.as_mut()?;
+        let Entering { member: Member { key, .. }, undo, is_new, .. } = *entering;
         if let Some(undo) = undo {
-            members.ledger.settle(undo, &mut self.vips);
+            self.settle(undo);
         }
+        let members = self.members.as_mut()?;
+        // What was done to it while that was being stored counts.
+        let member = members.ledger.by_key(&key).cloned();
         let shown = self.sessions.get_mut(&id).and_then(|session| session.shown.as_mut());
-        let Some(shown) = shown else {
-            members.online.remove(&member.key);
+        let (Some(member), Some(shown)) = (member, shown) else {
+            members.online.remove(&key);
             return None;
         };
         shown.is_member = true;
@@ -255,8 +254,8 @@ impl Hub {
         self.members.as_ref()?.session_of(key)
     }
 
-    /// A node is no member any more: all others are told.
-    pub fn note_removed(&mut self, key: PublicKey) {
+    /// A node is no member any more, or is one again: all others are told.
+    pub fn note_changed(&mut self, key: PublicKey) {
         if let Some(members) = &mut self.members {
             members.directory.note(key);
         }
@@ -270,10 +269,10 @@ impl Hub {
 
     /// What was decided cannot be stored: it is as it was, and the frame says so.
     pub fn undo_join(&mut self, id: SessionId, entering: Box<Entering>, now: u64) -> Vec<u8> {
+        if let Some(undo) = entering.undo {
+            self.undo(undo);
+        }
         if let Some(members) = &mut self.members {
-            if let Some(undo) = entering.undo {
-                members.ledger.undo(undo, &mut self.vips);
-            }
             members.online.remove(&entering.member.key);
         }
         let text = "the hub cannot keep its members: its state folder fails".to_owned();
@@ -284,24 +283,47 @@ impl Hub {
     pub fn begin_leave(&mut self, id: SessionId, now: u64) -> Option<Leaving> {
         let shown = self.sessions.get(&id)?.shown.as_ref()?;
         let members = self.members.as_mut().filter(|_| shown.is_member)?;
-        let node = shown.key.fingerprint();
-        let Changed { rows, undo } = members.ledger.leave(&shown.key, &mut self.vips, now).ok()?;
-        Some(Leaving { node, rows, undo })
+        let key = shown.key;
+        let Changed { rows, undo } = members.ledger.leave(&key, &mut self.vips, now).ok()?;
+        self.keep_blocked();
+        Some(Leaving { key, rows, undo })
     }
 
     /// That is stored: the frame tells the node so.
     pub fn finish_leave(&mut self, id: SessionId, undo: Undo) -> Option<Vec<u8>> {
+        self.settle(undo);
         let members = self.members.as_mut()?;
-        members.ledger.settle(undo, &mut self.vips);
         let shown = self.sessions.get(&id)?.shown.as_ref()?;
         members.directory.note(shown.key);
         self.seal(id, &Control::Leave)
     }
 
-    /// That cannot be stored: the node is still a member.
-    pub fn undo_leave(&mut self, undo: Undo) {
+    /// That cannot be stored: the node is still a member, also for those who were told otherwise.
+    pub fn undo_leave(&mut self, key: PublicKey, undo: Undo) {
+        self.undo(undo);
+        self.note_changed(key);
+    }
+
+    /// What was decided is stored: others can have what it gave up.
+    pub fn settle(&mut self, undo: Undo) {
+        if let Some(members) = &mut self.members {
+            members.ledger.settle(undo, &mut self.vips);
+        }
+        self.keep_blocked();
+    }
+
+    /// What was decided cannot be stored: it is as it was.
+    pub fn undo(&mut self, undo: Undo) {
         if let Some(members) = &mut self.members {
             members.ledger.undo(undo, &mut self.vips);
+        }
+        self.keep_blocked();
+    }
+
+    /// The ledger knows nothing of blocked vIPs: one that a member gave up is nobody's now.
+    fn keep_blocked(&mut self) {
+        for vip in &self.blocked {
+            self.vips.take(*vip).unwrap_or_default();
         }
     }
 
@@ -316,7 +338,7 @@ impl Hub {
         if members.ledger.by_key(&shown.key).is_some_and(|member| member.is_guest)
             && let Ok(left) = members.ledger.leave(&shown.key, &mut self.vips, now)
         {
-            members.ledger.settle(left.undo, &mut self.vips);
+            self.settle(left.undo);
             return left.rows;
         }
         members.ledger.seen(&shown.key, now)
@@ -351,59 +373,9 @@ impl Hub {
         }
         self.seal(id, &Control::Gone(Gone { vip, why }))
     }
-
-    /// The members that do not know the newest directory.
-    pub fn uninformed(&self) -> Vec<SessionId> {
-        let Some(members) = &self.members else { return Vec::new() };
-        let revision = members.directory.revision();
-        let is_behind = |id: &&SessionId| {
-            let shown = self.sessions.get(id).and_then(|session| session.shown.as_ref());
-            shown.is_some_and(|shown| shown.is_member && shown.told < revision)
-        };
-        members.online.values().filter(is_behind).copied().collect()
-    }
-
-    /// Appends what a member does not know of the directory; returns how many frames that are.
-    pub fn append_news(&mut self, id: SessionId, out: &mut Vec<u8>) -> u64 {
-        let (Some(members), Some(session)) = (&self.members, self.sessions.get_mut(&id)) else {
-            return 0;
-        };
-        let Some(shown) = &mut session.shown else { return 0 };
-        let pages = members.news_since(shown.told);
-        for page in &pages {
-            shown.sealer.seal(&Control::Nodes(page.clone()), out);
-        }
-        shown.told = members.directory.revision();
-        pages.len() as u64
-    }
 }
 
 impl Members {
-    /// The pages that lead from the directory at revision `told` to the present one.
-    fn news_since(&self, told: u64) -> Vec<Nodes> {
-        // Who is told for the first time gets everybody, also those that never changed.
-        let changed = if told == 0 { None } else { self.directory.since(told) };
-        let is_snapshot = changed.is_none();
-        let (mut nodes, mut removed) = (Vec::new(), Vec::new());
-        match changed {
-            None => nodes.extend(self.ledger.members().map(|member| self.entry(member))),
-            Some(keys) => {
-                for key in keys {
-                    match self.ledger.by_key(key) {
-                        Some(member) => nodes.push(self.entry(member)),
-                        None => removed.push(*key),
-                    }
-                }
-            }
-        }
-        paged(is_snapshot, nodes, removed)
-    }
-
-    fn entry(&self, member: &Member) -> Node {
-        let is_online = self.is_online(&member.key);
-        Node { key: member.key, vip: member.vip, name: member.name.clone(), is_online }
-    }
-
     fn is_online(&self, key: &PublicKey) -> bool {
         self.online.contains_key(key)
     }
@@ -415,25 +387,6 @@ impl Members {
     fn session_of(&self, key: &PublicKey) -> Option<SessionId> {
         self.online.get(key).copied()
     }
-}
-
-fn paged(is_snapshot: bool, nodes: Vec<Node>, removed: Vec<PublicKey>) -> Vec<Nodes> {
-    let mut pages = vec![Nodes { is_snapshot, removed: Vec::new(), ..Nodes::default() }];
-    for keys in removed.chunks(PAGE_LEN) {
-        pages.push(Nodes { removed: keys.to_vec(), ..Nodes::default() });
-    }
-    for nodes in nodes.chunks(PAGE_LEN) {
-        pages.push(Nodes { nodes: nodes.to_vec(), ..Nodes::default() });
-    }
-    // The first one says whether it all begins anew, which can go with the next.
-    if let [first, second, ..] = &mut *pages {
-        second.is_snapshot = first.is_snapshot;
-        pages.remove(0);
-    }
-    if let Some(last) = pages.last_mut() {
-        last.is_done = true;
-    }
-    pages
 }
 
 #[cfg(test)]

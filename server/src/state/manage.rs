@@ -38,17 +38,17 @@ impl Shared {
         let stored = until_stored(stored).await;
         let mut hub = self.hub();
         if let Err(reason) = stored {
-            if let Some((ledger, vips)) = hub.ledger_mut() {
-                ledger.undo(outcome.undo, vips);
+            hub.undo(outcome.undo);
+            // Who came in meanwhile was told what is not so any more.
+            if let Some(change @ (Change::Renamed(_) | Change::Moved { .. })) = outcome.change {
+                self.follow(&mut hub, change);
             }
             drop(hub);
             let why: &(dyn std::error::Error + 'static) = &reason;
             error!(reason = why, "a change of membership cannot be stored");
             return Err(reason.into());
         }
-        if let Some((ledger, vips)) = hub.ledger_mut() {
-            ledger.settle(outcome.undo, vips);
-        }
+        hub.settle(outcome.undo);
         if let Some(change) = outcome.change {
             self.follow(&mut hub, change);
             membership.tell_soon();
@@ -84,7 +84,7 @@ impl Shared {
                 }
             }
             Change::Removed(key, _) => {
-                hub.note_removed(key);
+                hub.note_changed(key);
                 if let Some(id) = hub.session_of(&key) {
                     self.expel(hub, id, Refusal::Removed, REMOVED);
                 }

@@ -208,7 +208,11 @@ impl Shared {
         let answered = pong.notified();
         self.probe(id);
         let lives = timeout(PROBE_TIMEOUT, answered).await.is_ok();
-        membership.probes.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let mut probes = membership.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        // The last one who asks takes the question away: others may still wait for the answer.
+        if probes.get(&id).is_some_and(|asked| Arc::strong_count(asked) <= 2) {
+            probes.remove(&id);
+        }
         lives
     }
 
@@ -268,14 +272,22 @@ impl Shared {
     }
 
     /// A member gives up its lease.
-    pub(crate) async fn leave_network(&self, id: SessionId) {
+    pub(crate) async fn leave_network(self: &Arc<Self>, id: SessionId) {
         let Some(membership) = &self.membership else { return };
         let Some((left, stored)) = self.begin_leave(id, membership) else { return };
+        // On its own, like a join.
+        let shared = Arc::clone(self);
+        let finish = async move { shared.finish_leave(id, left, stored).await };
+        tokio::spawn(finish.in_current_span()).await.unwrap_or_default();
+    }
+
+    async fn finish_leave(&self, id: SessionId, left: Leaving, stored: Stored) {
+        let Some(membership) = &self.membership else { return };
         let stored = until_stored(Some(stored)).await;
         let mut hub = self.hub();
         match stored {
             Ok(()) => {
-                info!(audit = "left", node = %left.node, "member left the network");
+                info!(audit = "left", node = %left.key.fingerprint(), "member left the network");
                 let frame = hub.finish_leave(id, left.undo);
                 self.queue(id, &frame.unwrap_or_default(), 1);
                 membership.news.notify_one();
@@ -283,7 +295,7 @@ impl Shared {
             Err(reason) => {
                 let reason: &(dyn std::error::Error + 'static) = &reason;
                 error!(reason, "a node that leaves cannot be stored");
-                hub.undo_leave(left.undo);
+                hub.undo_leave(left.key, left.undo);
                 self.expel(&mut hub, id, Refusal::Store, EXIT_REFUSED);
             }
         }

@@ -1,5 +1,9 @@
+mod model;
+
+use dosp_proto::member::{MAX_PAGE_LEN, Node};
+
+use super::news::{PAGE_LEN, paged};
 use super::*;
-use dosp_proto::member::MAX_PAGE_LEN;
 
 #[test]
 fn pages_are_bounded_and_the_last_one_says_so() {
