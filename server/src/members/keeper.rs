@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -33,6 +34,7 @@ enum Order {
 pub struct Keeper {
     orders: Option<Sender<Order>>,
     later: Arc<Mutex<BTreeMap<PublicKey, Row>>>,
+    num_transactions: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -43,11 +45,17 @@ impl Keeper {
     /// Where the system has no thread left.
     pub fn spawn(store: Store) -> io::Result<Self> {
         let (orders, received) = channel();
-        let later = Arc::default();
-        let worker = Worker { store, later: Arc::clone(&later), orders: received, logged_at: None };
+        let (later, num_transactions) = (Arc::default(), Arc::default());
+        let worker = Worker {
+            store,
+            later: Arc::clone(&later),
+            num_transactions: Arc::clone(&num_transactions),
+            orders: received,
+            logged_at: None,
+        };
         let builder = std::thread::Builder::new().name("members".to_owned());
         let thread = builder.spawn(move || worker.run())?;
-        Ok(Self { orders: Some(orders), later, thread: Some(thread) })
+        Ok(Self { orders: Some(orders), later, num_transactions, thread: Some(thread) })
     }
 
     /// Stores `rows`, in the order of the calls. They are on the disk when this returns.
@@ -70,6 +78,8 @@ impl Keeper {
     /// last, and where too many wait, not all.
     pub fn commit_later(&self, rows: Vec<Row>) {
         let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where there is something already, the thread has been told.
+        let was_empty = later.is_empty();
         for row in rows {
             if let Row::Member(key, Some(_)) = &row
                 && (later.len() < MAX_LATER || later.contains_key(key))
@@ -77,8 +87,17 @@ impl Keeper {
                 later.insert(*key, row);
             }
         }
+        let is_first = was_empty && !later.is_empty();
         drop(later);
-        self.send(Order::Later);
+        if is_first {
+            self.send(Order::Later);
+        }
+    }
+
+    /// How many transactions there have been.
+    #[must_use]
+    pub fn num_transactions(&self) -> u64 {
+        self.num_transactions.load(Ordering::Relaxed)
     }
 
     fn send(&self, order: Order) {
@@ -100,6 +119,7 @@ impl Drop for Keeper {
 struct Worker {
     store: Store,
     later: Arc<Mutex<BTreeMap<PublicKey, Row>>>,
+    num_transactions: Arc<AtomicU64>,
     orders: Receiver<Order>,
     logged_at: Option<Instant>,
 }
@@ -142,7 +162,12 @@ impl Worker {
         if rows.is_empty() && waiting.is_empty() {
             return;
         }
-        let stored = if rows.is_empty() { Ok(()) } else { self.store.commit(&rows) };
+        let stored = if rows.is_empty() {
+            Ok(())
+        } else {
+            self.num_transactions.fetch_add(1, Ordering::Relaxed);
+            self.store.commit(&rows)
+        };
         if let Err(error) = &stored {
             let now = Instant::now();
             if self.logged_at.is_none_or(|at| now.duration_since(at) >= LOG_INTERVAL) {
@@ -185,20 +210,19 @@ mod tests {
     fn many_at_once_are_stored_together() {
         let folder = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(folder.path()).unwrap();
-        let keeper = Arc::new(Keeper::spawn(store).unwrap());
-        let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+        let keeper = Keeper::spawn(store).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let started = Instant::now();
         runtime.block_on(async {
-            let commit = |number| {
-                let keeper = Arc::clone(&keeper);
-                tokio::spawn(async move { keeper.commit(vec![member(number, 1)]).await })
-            };
-            let all: Vec<_> = (2..1_002).map(commit).collect();
+            let all: Vec<_> =
+                (2..1_002).map(|number| keeper.queue(vec![member(number, 1)])).collect();
             for one in all {
                 one.await.unwrap().unwrap();
             }
         });
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+        let num_transactions = keeper.num_transactions();
+        assert!((1..=100).contains(&num_transactions), "{num_transactions}");
         drop(keeper);
         assert_eq!(Store::open(folder.path()).unwrap().1.len(), 1_000);
     }
