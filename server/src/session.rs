@@ -83,14 +83,7 @@ enum End {
 
 /// Serves one client until it, or the hub, has had enough.
 pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared: Arc<Shared>) {
-    let span = info_span!("session", id = %seat.id, vip = Empty, %addr);
-    if shared.is_closed() {
-        // Anybody can connect; it counts once it has joined.
-        debug!(parent: &span, "connected");
-    } else {
-        span.record("vip", tracing::field::display(seat.vip.get()));
-        info!(parent: &span, "session up");
-    }
+    let span = open_span(addr, &seat, &shared);
     let (mut socket, write_half) = socket.into_split();
     let outbox = Arc::clone(&seat.outbox);
     let counters = Arc::clone(&seat.counters);
@@ -137,6 +130,19 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
     }
     if !matches!(end, End::Closed | End::Read(_) | End::Write(_) | End::WriterFailed(_)) {
         linger(&socket, &shared).await;
+    }
+}
+
+fn open_span(addr: SocketAddr, seat: &Seat, shared: &Shared) -> Span {
+    if shared.is_closed() {
+        // Anybody can connect; it counts once it has joined, and has a vIP.
+        let span = info_span!("session", id = %seat.id, vip = Empty, %addr);
+        debug!(parent: &span, "connected");
+        span
+    } else {
+        let span = info_span!("session", id = %seat.id, vip = %seat.vip.get(), %addr);
+        info!(parent: &span, "session up");
+        span
     }
 }
 
