@@ -3,11 +3,11 @@
 //! Keys are 32 bytes, values JSON. A file that is damaged is never written to, and never replaced.
 
 mod error;
+mod guard;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use super::record::{Invite, Member, Removed, Row};
 use error::Failure;
 pub use error::StoreError;
+use guard::guarded;
 
 /// Its name in the state folder.
 pub const FILE: &str = "members.redb";
@@ -98,12 +99,6 @@ impl Store {
         self.doubtful.clear();
         Ok(())
     }
-}
-
-/// A file that something else has damaged may make the library panic.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(Failure::damaged("it makes no sense")))
 }
 
 fn builder() -> Builder {
