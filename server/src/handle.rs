@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use crate::control::wire::{Reply, SessionStatus, Status};
+use crate::hub::HubReport;
 use crate::members::command::MembersRequest;
 use crate::state::Shared;
 
@@ -26,9 +27,12 @@ impl HubHandle {
     /// What the hub is doing.
     #[must_use]
     pub fn status(&self) -> Status {
-        let (sessions, (rx_frames, tx_frames)) = self.shared.report(Instant::now());
+        let HubReport { sessions, num_frames: (rx_frames, tx_frames), num_members, num_strangers } =
+            self.shared.report(Instant::now());
+        let identity = self.shared.membership.as_ref().map(|membership| &membership.identity);
         let sessions = sessions.into_iter().map(|session| SessionStatus {
             vip: session.vip,
+            name: session.name,
             addr: session.addr,
             admin: session.is_admin,
             hash: session.hash.map(|hash| hash.to_string()),
@@ -39,6 +43,7 @@ impl HubHandle {
         Status {
             schema: "dosp.hub-status/1".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: self.shared.name.clone(),
             network: self.shared.network,
             listen: self.local_addrs.clone(),
             up_for_ns: nanos(self.shared.functions.uptime()),
@@ -46,6 +51,10 @@ impl HubHandle {
             rx_frames,
             tx_frames,
             sessions_cut: self.shared.num_cut.load(Ordering::Relaxed),
+            fingerprint: identity.map(|identity| identity.public().fingerprint().to_string()),
+            closed: self.shared.is_closed(),
+            members: num_members,
+            strangers: num_strangers,
             sessions: sessions.collect(),
         }
     }

@@ -35,7 +35,7 @@ use effect::{EXIT_BLOCKED, reply};
 pub use effect::{EXIT_KICKED, Effect, exit_frame, text_frame, undeliverable_frame};
 pub use members::{Entering, JoinStep, Leaving, Welcomed};
 use members::{Members, Shown};
-pub use report::SessionReport;
+pub use report::{HubReport, SessionReport};
 
 /// Messages to the hub that are logged per second; the rest is only counted.
 const LOGGED_PER_SECOND: u32 = 10;

@@ -124,19 +124,20 @@ impl Server {
 
     fn say_who_is_let_in(&self) {
         let network = self.shared.network;
+        let name = self.shared.name.as_ref().map(tracing::field::display);
         match &self.shared.membership {
             None => warn!(
-                %network,
+                name, %network,
                 "this hub is open: anyone who reaches it gets a vIP, and keeps it as long as the \
                  connection; 'dosp-server init' makes a network for members only"
             ),
             Some(membership) if membership.is_closed => {
                 let key = membership.identity.public().fingerprint();
-                info!(%network, %key, "this hub is closed: members only");
+                info!(name, %network, %key, "this hub is closed: members only");
             }
             Some(membership) => {
                 let key = membership.identity.public().fingerprint();
-                warn!(%network, %key, "this hub is open: anyone who reaches it gets a vIP");
+                warn!(name, %network, %key, "this hub is open: anyone who reaches it gets a vIP");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What all sessions share: the hub behind its lock, the routes, the spare buffers.
 //!
-//! Locks are taken in the order hub, queue, routes. A route changes only under the hub's lock, so
+//! Locks are taken in the order hub, queue, routes; those of `outboxes` and of what waits to be stored
+//! are held for one look only, under whichever. A route changes only under the hub's lock, so
 //! that table and hub never disagree for longer than that lock is held.
 
 mod manage;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dosp_proto::frame::{self, FrameType};
+use dosp_proto::label::Label;
 use dosp_proto::member::Refusal;
 use dosp_proto::vip::{Network, Vip};
 use tokio::sync::Semaphore;
@@ -22,8 +24,8 @@ use crate::buffers::BufferPool;
 use crate::config::Config;
 use crate::functions::Functions;
 use crate::hub::{
-    EXIT_KICKED, Effect, FrameCounters, Hub, Outcome, Refused, SessionId, SessionReport,
-    SessionVip, exit_frame, text_frame,
+    EXIT_KICKED, Effect, FrameCounters, Hub, HubReport, Outcome, Refused, SessionId, SessionVip,
+    exit_frame, text_frame,
 };
 use crate::queue::Outbox;
 use crate::routes::Routes;
@@ -51,6 +53,8 @@ pub(crate) struct Shared {
     /// What a hub with members needs beside the hub.
     pub(crate) membership: Option<Membership>,
     pub(crate) functions: Arc<Functions>,
+    /// What the hub is called.
+    pub(crate) name: Option<Label>,
     pub(crate) network: Network,
     pub(crate) max_frame_len: usize,
     pub(crate) compression: bool,
@@ -71,6 +75,7 @@ impl Shared {
             routes: RwLock::default(),
             routes_version: AtomicU64::new(0),
             functions: Arc::new(Functions::new(config.builtin_functions, &config.functions)),
+            name: config.name.clone(),
             network: config.network,
             max_frame_len: config.max_frame_len,
             compression: config.compression,
@@ -142,10 +147,9 @@ impl Shared {
         self.carry_out(&outcome, hub, None)
     }
 
-    /// All sessions, and the frames from and to all that there have been.
-    pub(crate) fn report(&self, now: Instant) -> (Vec<SessionReport>, (u64, u64)) {
-        let hub = self.hub();
-        (hub.report(now), hub.num_frames())
+    /// What the hub knows of itself.
+    pub(crate) fn report(&self, now: Instant) -> HubReport {
+        self.hub().report(now)
     }
 
     /// Does to others what a command causes; returns the answer.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::client::{self, ControlError};
-use dosp_server::control::wire::Status;
+use dosp_server::control::wire::{SessionStatus, Status};
 
 use super::Place;
 
@@ -69,26 +69,38 @@ pub(super) fn hint(error: &ControlError) -> Option<String> {
 
 fn in_words(status: &Status) -> String {
     let listen: Vec<_> = status.listen.iter().map(ToString::to_string).collect();
+    let name = status.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     let mut lines = vec![
-        format!("hub      {} of {}", status.network.hub(), status.network),
+        format!("hub      {name}{} of {}", status.network.hub(), status.network),
         format!("version  {}", status.version),
         format!("listen   {}", listen.join(" ")),
         format!("up       {}", seconds(status.up_for_ns)),
         format!("frames   {} received, {} sent", status.rx_frames, status.tx_frames),
-        format!("clients  {}", status.sessions.len()),
     ];
-    lines.extend(status.sessions.iter().map(|session| {
-        let admin = if session.admin { "  admin" } else { "" };
-        format!(
-            "  {:<15}  {:<21}  up {}  rx {}  tx {}{admin}",
-            session.vip,
-            session.addr,
-            seconds(session.up_for_ns),
-            session.rx_frames,
-            session.tx_frames,
-        )
-    }));
+    if let Some(fingerprint) = &status.fingerprint {
+        let is_closed = if status.closed { "members only" } else { "anybody can join" };
+        lines.push(format!("key      {fingerprint}"));
+        lines.push(format!("members  {}, {is_closed}", status.members));
+    }
+    if status.closed {
+        lines.push(format!("waiting  {}", status.strangers));
+    }
+    lines.push(format!("clients  {}", status.sessions.len()));
+    lines.extend(status.sessions.iter().map(session_in_words));
     lines.join("\n")
+}
+
+fn session_in_words(session: &SessionStatus) -> String {
+    let name = session.name.as_ref().map(|name| format!("  {name}")).unwrap_or_default();
+    let admin = if session.admin { "  admin" } else { "" };
+    format!(
+        "  {:<15}  {:<21}  up {}  rx {}  tx {}{name}{admin}",
+        session.vip,
+        session.addr,
+        seconds(session.up_for_ns),
+        session.rx_frames,
+        session.tx_frames,
+    )
 }
 
 fn seconds(nanos: u64) -> humantime::FormattedDuration {
@@ -98,4 +110,48 @@ fn seconds(nanos: u64) -> humantime::FormattedDuration {
 pub(super) fn print(text: &str) {
     // A closed pipe is the reader's own wish.
     writeln!(io::stdout(), "{text}").unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JSON: &str = concat!(
+        r#"{"schema":"dosp.hub-status/1","version":"0.1.0","name":"home","network":"10.1.2.0/24","#,
+        r#""listen":["0.0.0.0:7744"],"up_for_ns":90000000000,"compression":false,"rx_frames":5,"#,
+        r#""tx_frames":6,"sessions_cut":0,"fingerprint":"OLGW5-BBCYQ-D7W3I-JQ2IP","closed":true,"#,
+        r#""members":3,"strangers":2,"sessions":[{"vip":"10.1.2.2","name":"bob","#,
+        r#""addr":"192.0.2.7:5000","admin":true,"hash":null,"up_for_ns":60000000000,"#,
+        r#""rx_frames":1,"tx_frames":2},{"vip":"10.1.2.3","name":null,"addr":"192.0.2.8:5000","#,
+        r#""admin":false,"hash":null,"up_for_ns":0,"rx_frames":0,"tx_frames":0}]}"#,
+    );
+    const WORDS: &str = "\
+hub      home: 10.1.2.1 of 10.1.2.0/24
+version  0.1.0
+listen   0.0.0.0:7744
+up       1m 30s
+frames   5 received, 6 sent
+key      OLGW5-BBCYQ-D7W3I-JQ2IP
+members  3, members only
+waiting  2
+clients  2
+  10.1.2.2         192.0.2.7:5000         up 1m  rx 1  tx 2  bob  admin
+  10.1.2.3         192.0.2.8:5000         up 0s  rx 0  tx 0";
+
+    #[test]
+    fn status_of_a_closed_hub_is_the_same_in_json_and_in_words() {
+        let status: Status = serde_json::from_str(JSON).unwrap();
+        assert_eq!(serde_json::to_string(&status).unwrap(), JSON);
+        assert_eq!(in_words(&status), WORDS);
+    }
+
+    #[test]
+    fn hub_without_members_says_nothing_of_them() {
+        let status: Status = serde_json::from_str(JSON).unwrap();
+        let (name, fingerprint, sessions) = (None, None, Vec::new());
+        let status = Status { name, fingerprint, closed: false, sessions, ..status };
+        let words = in_words(&status);
+        assert!(words.starts_with("hub      10.1.2.1 of 10.1.2.0/24\n"), "{words}");
+        assert!(words.ends_with("6 sent\nclients  0"), "{words}");
+    }
 }

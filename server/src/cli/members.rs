@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::{Args, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Subcommand};
 use dosp_proto::label::Label;
 use dosp_proto::vip::Vip;
 use dosp_server::control::DEFAULT_SOCKET;
@@ -19,7 +20,12 @@ use dosp_server::vips::VipAllocator;
 use dosp_server::{Config, config};
 
 use super::ask::print;
-use super::{EXIT_FAILED, EXIT_NO_PRIVILEGE, EXIT_REFUSED, EXIT_UNKNOWN, EXIT_USAGE, Place, env};
+use super::{
+    Cli, EXIT_FAILED, EXIT_NO_PRIVILEGE, EXIT_REFUSED, EXIT_UNKNOWN, EXIT_USAGE, Place, env,
+};
+
+/// How long an invite is good where nobody says otherwise.
+const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Why a command about members fails, where no hub says so.
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +90,21 @@ struct HubArgs {
     json: bool,
 }
 
+/// How long an invite is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ttl {
+    For(Duration),
+    Never,
+}
+
+fn parse_ttl(text: &str) -> Result<Ttl, humantime::DurationError> {
+    match text {
+        "never" => Ok(Ttl::Never),
+        text => humantime::parse_duration(text).map(Ttl::For),
+    }
+}
+
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct InviteArgs {
     #[command(subcommand)]
     command: Option<InviteCommand>,
@@ -95,12 +114,12 @@ pub(super) struct InviteArgs {
     /// The vIP that it is to have
     #[arg(long, value_name = "IP")]
     vip: Option<Vip>,
-    /// How many nodes may use it
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    uses: u32,
-    /// How long it is good
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
-    ttl: Duration,
+    /// How many nodes may use it [default: 1]
+    #[arg(long, value_name = "N")]
+    uses: Option<u32>,
+    /// How long it is good, or 'never' for one that does not end by itself [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
+    ttl: Option<Ttl>,
     #[command(flatten)]
     hub: HubArgs,
 }
@@ -161,14 +180,22 @@ enum NodesCommand {
 }
 
 pub(super) fn invite(args: InviteArgs, place: Place) -> anyhow::Result<()> {
+    let is_new = args.name.is_some() || args.vip.is_some();
+    if args.command.is_some() && (is_new || args.uses.is_some() || args.ttl.is_some()) {
+        let words = "--name, --vip, --uses and --ttl are for a new invite";
+        Cli::command().error(ErrorKind::ArgumentConflict, words).exit();
+    }
     let request = match args.command {
         Some(InviteCommand::List) => MembersRequest::Invites,
         Some(InviteCommand::Revoke { id }) => MembersRequest::Revoke { id },
         None => MembersRequest::Invite {
             name: args.name,
             vip: args.vip,
-            uses: args.uses,
-            ttl_s: Some(args.ttl.as_secs()),
+            uses: args.uses.unwrap_or(1),
+            ttl_s: match args.ttl.unwrap_or(Ttl::For(DEFAULT_TTL)) {
+                Ttl::For(ttl) => Some(ttl.as_secs()),
+                Ttl::Never => None,
+            },
         },
     };
     let is_json = args.hub.json;
@@ -266,8 +293,11 @@ fn show(reply: MembersReply, is_json: bool, only: Option<&str>) -> anyhow::Resul
                 return Ok(());
             }
             print(&invited.join_string);
-            let until = invited.expires_at.map(|at| format!(", good until {at}"));
-            tell(&format!("invite {}{}", invited.id, until.unwrap_or_default()));
+            let until = match invited.expires_at {
+                Some(at) => format!("good until {at}"),
+                None => "good until it is used or revoked".to_owned(),
+            };
+            tell(&format!("invite {}, {until}", invited.id));
         }
         MembersReply::Invites(list) if is_json => print(&serde_json::to_string(&list)?),
         MembersReply::Invites(list) => print(&invites_in_words(&list)),

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 
+use dosp_proto::label::Label;
 use dosp_proto::vip::{Network, Vip};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,8 @@ pub struct Status {
     pub schema: String,
     /// Version of the hub.
     pub version: String,
+    /// What the hub is called.
+    pub name: Option<Label>,
     /// Where vIPs come from.
     pub network: Network,
     /// Where it listens.
@@ -68,6 +71,14 @@ pub struct Status {
     pub tx_frames: u64,
     /// Sessions cut because they read nothing.
     pub sessions_cut: u64,
+    /// The fingerprint of the hub's key; a hub that keeps no members has none.
+    pub fingerprint: Option<String>,
+    /// Whether only members can be in the network.
+    pub closed: bool,
+    /// How many members there are, connected or not.
+    pub members: usize,
+    /// How many connections have not joined a closed hub yet.
+    pub strangers: usize,
     /// The sessions, by vIP.
     pub sessions: Vec<SessionStatus>,
 }
@@ -77,6 +88,8 @@ pub struct Status {
 pub struct SessionStatus {
     /// Its vIP.
     pub vip: Vip,
+    /// What the member is called whose session it is.
+    pub name: Option<Label>,
     /// Where it connected from.
     pub addr: SocketAddr,
     /// Whether it administers the hub.

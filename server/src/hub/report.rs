@@ -4,16 +4,32 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use dosp_proto::label::Label;
 use dosp_proto::message::ClientHash;
 use dosp_proto::vip::Vip;
 
 use super::{FrameCounters, Hub, Session};
+
+/// What the hub knows of itself.
+#[derive(Debug, Clone)]
+pub struct HubReport {
+    /// All sessions that have a vIP, by vIP.
+    pub sessions: Vec<SessionReport>,
+    /// Frames from and to all sessions that there have been.
+    pub num_frames: (u64, u64),
+    /// How many members there are, connected or not.
+    pub num_members: usize,
+    /// How many connections have not joined a closed hub yet.
+    pub num_strangers: usize,
+}
 
 /// What the hub knows of a session.
 #[derive(Debug, Clone)]
 pub struct SessionReport {
     /// Its vIP.
     pub vip: Vip,
+    /// What the member is called whose session it is.
+    pub name: Option<Label>,
     /// Where it connected from.
     pub addr: SocketAddr,
     /// Whether it may administer the hub.
@@ -27,19 +43,33 @@ pub struct SessionReport {
 }
 
 impl Hub {
-    /// All sessions, by vIP.
+    /// What there is to tell.
     #[must_use]
-    pub fn report(&self, now: Instant) -> Vec<SessionReport> {
+    pub fn report(&self, now: Instant) -> HubReport {
         let sessions = self.by_vip.values().filter_map(|id| self.sessions.get(id));
         let report = |session: &Session| SessionReport {
             vip: session.vip.get(),
+            name: self.name_of(session),
             addr: session.addr,
             is_admin: session.is_admin,
             hash: session.hash,
             uptime: session.uptime(now),
             num_frames: session.num_frames(),
         };
-        sessions.map(report).collect()
+        HubReport {
+            sessions: sessions.map(report).collect(),
+            num_frames: self.num_frames(),
+            num_members: self
+                .members
+                .as_ref()
+                .map_or(0, |members| members.ledger.members().count()),
+            num_strangers: self.num_strangers(),
+        }
+    }
+
+    fn name_of(&self, session: &Session) -> Option<Label> {
+        let shown = session.shown.as_ref().filter(|shown| shown.is_member)?;
+        self.members.as_ref()?.ledger.by_key(&shown.key)?.name.clone()
     }
 
     /// Frames from and to all sessions that there have been.
