@@ -12,7 +12,7 @@ use crate::process::HubProcess;
 
 /// Members may wait so long for each other, whatever strangers do: far more than it takes, for a
 /// machine that is busy with other tests.
-const MAX_ROUND_TRIP: Duration = Duration::from_secs(2);
+pub(crate) const MAX_ROUND_TRIP: Duration = Duration::from_secs(2);
 /// What a connection that sends nothing whole may cost the hub, in KiB.
 const MAX_IDLE_MEMORY: i64 = 8;
 /// What a connection that has gone may leave behind, in bytes: less than the smallest allocation.

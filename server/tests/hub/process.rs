@@ -3,9 +3,12 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use dosp_proto::join_string::{JoinKey, JoinString};
+use dosp_server::control::{self, wire::Status};
 use socket2::SockRef;
 use tempfile::TempDir;
 use tokio::net::{TcpSocket, TcpStream};
@@ -27,25 +30,91 @@ const NUM_SOURCES: u32 = 1000;
 pub(crate) struct HubProcess {
     child: Child,
     pub(crate) addr: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl HubProcess {
     /// Starts it with further arguments, and waits until it listens. This process may then have as
     /// many connections as the hub.
     pub(crate) fn start(args: &[&str]) -> Self {
-        dosp_server::nofile::raise().unwrap();
+        let program = Command::new(env!("CARGO_BIN_EXE_dosp-server"));
+        Self::start_in(tempfile::tempdir().unwrap(), program, args)
+    }
+
+    /// The same for members only.
+    pub(crate) fn start_closed(network: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dosp-server"));
-        command.args(["--listen", "127.0.0.1:0", "--config", "/dev/null", "--socket"]);
+        let program = Command::new(env!("CARGO_BIN_EXE_dosp-server"));
+        Self::closed_in(folder, program, network)
+    }
+
+    /// One for members only whose state folder is on a disk of its own, of so many KiB; `None` where
+    /// this user may not mount any.
+    pub(crate) fn start_on_small_disk(network: &str, size: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        fs::create_dir(&state).unwrap();
+        let program = env!("CARGO_BIN_EXE_dosp-server");
+        let mount = format!("mount -t tmpfs -o mode=700,size={size}k none {}", state.display());
+        let unshared = |then: &str| {
+            let mut command = Command::new("unshare");
+            let script = format!("{mount}; {then}");
+            command.args(["-m", "--propagation", "private", "sh", "-ec", &script, program]);
+            command
+        };
+        let tried = unshared("true").stderr(Stdio::null()).status();
+        tried.ok().filter(ExitStatus::success)?;
+        Some(Self::closed_in(folder, unshared(r#"exec "$0" "$@""#), network))
+    }
+
+    /// A file on that disk.
+    pub(crate) fn on_its_disk(&self, name: &str) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
+        let state = self.folder.path().join("state");
+        root.join(state.strip_prefix("/").unwrap()).join(name)
+    }
+
+    fn closed_in(folder: TempDir, program: Command, network: &str) -> Self {
+        let (state, config) = (folder.path().join("state"), folder.path().join("hub.toml"));
+        fs::write(&config, "closed = true\n").unwrap();
+        let (state, config) = (state.to_str().unwrap(), config.to_str().unwrap());
+        let args = ["--network", network, "--state", state, "--config", config];
+        let args = args.map(str::to_owned);
+        Self::start_in(folder, program, &args.each_ref().map(String::as_str))
+    }
+
+    fn start_in(folder: TempDir, mut command: Command, args: &[&str]) -> Self {
+        dosp_server::nofile::raise().unwrap();
+        command.args(["--listen", "127.0.0.1:0", "--socket"]);
         command.arg(folder.path().join("hub.sock")).args(args).envs(ALLOCATOR);
+        if !args.contains(&"--config") {
+            command.args(["--config", "/dev/null"]);
+        }
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let listening = log.find_map(|line| Some(line.unwrap().split_once("addr=")?.1.to_owned()));
         let addr = listening.unwrap().trim().parse().unwrap();
         // Nobody reads the rest, but it must go somewhere.
         std::thread::spawn(move || log.for_each(drop));
-        Self { child, addr, _folder: folder }
+        Self { child, addr, folder }
+    }
+
+    /// A join key for so many nodes, asked for as a person would.
+    pub(crate) fn invite(&self, uses: u32) -> JoinKey {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dosp-server"));
+        command.args(["invite", "--uses", &uses.to_string(), "--socket"]).arg(self.socket());
+        let output = command.args(["--config", "/dev/null"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.trim().parse::<JoinString>().unwrap().join_key.unwrap()
+    }
+
+    pub(crate) fn hub_status(&self) -> Status {
+        control::client::status(&self.socket()).unwrap()
+    }
+
+    /// Its local socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("hub.sock")
     }
 
     pub(crate) async fn join(&self) -> Client {
