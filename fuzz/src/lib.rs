@@ -10,6 +10,9 @@ pub mod handshake_v2;
 pub mod hsk;
 pub mod inflate;
 mod input;
+pub mod join_string;
+pub mod member_handshake;
+pub mod member_words;
 pub mod mpak;
 pub mod packet;
 mod pair;
@@ -31,6 +34,9 @@ pub const TARGETS: &[Target] = &[
     ("handshake_v2", handshake_v2::run),
     ("hsk", hsk::run),
     ("inflate", inflate::run),
+    ("join_string", join_string::run),
+    ("member_handshake", member_handshake::run),
+    ("member_words", member_words::run),
     ("mpak", mpak::run),
     ("packet", packet::run),
     ("sd", sd::run),

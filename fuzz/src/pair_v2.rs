@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use dosp_proto::buffer::PacketBuf;
 use dosp_proto::identity::{IdentityKey, PublicKey};
+use dosp_proto::label::is_name;
 use dosp_proto::tunnel::v1::HELLO_LEN;
-use dosp_proto::tunnel::v2::{Endpoint, Ends, Kind, Message, OVERHEAD_LEN, Tunnel, is_name};
+use dosp_proto::tunnel::v2::{Endpoint, Ends, Kind, Message, OVERHEAD_LEN, Tunnel};
 use dosp_proto::vip::Vip;
 use rand::SeedableRng;
 use rand::rngs::StdRng;

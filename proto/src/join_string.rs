@@ -220,6 +220,9 @@ impl Content<'_> {
             _ => Some(self.short()?.parse().ok()?),
         };
         let [count] = self.take::<1>()?;
+        if usize::from(count) > MAX_ADDRS {
+            return None;
+        }
         let addrs = (0..count).map(|_| self.short().map(str::to_owned)).collect::<Option<_>>()?;
         Some(JoinString { hub_key, addrs, join_key, name, vip, expires_at })
     }
