@@ -65,7 +65,8 @@ pub struct Joined {
 
 /// The state machine of one join.
 ///
-/// An input that fails leaves it as it was.
+/// An input that fails leaves it as it was, but for the handshake with a hub that has members, which is
+/// over.
 #[derive(Debug)]
 pub struct Join {
     config: JoinConfig,

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use net::{FakeHub, Gsi, Net, WANTED, vip};
 
+mod enter;
 mod net;
 
 #[test]
