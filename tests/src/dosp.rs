@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::netns::{Host, Namespace, Net};
+use crate::netns::{HUB_NAME, Host, Namespace, Net};
 use crate::process::{Output, Process};
 use crate::wait::{wait_for, wait_until};
 
@@ -19,6 +19,9 @@ use crate::wait::{wait_for, wait_until};
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Joining again after an outage: back-off of at most 4 s, the greeting, the old vIP by asking.
 pub const RETURN_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// An agent that ends by itself does so within that, counted from its start.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running `dosp-server`, in the middle of a [`Net`].
 #[derive(Debug)]
@@ -40,6 +43,41 @@ impl Hub {
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
         let process = Self::spawn(net, config, &args)?;
         Ok(Self { net: Arc::clone(net), config: config.to_owned(), args, process })
+    }
+
+    /// Makes a closed hub with `dosp-server init`, and starts it.
+    pub fn closed(net: &Arc<Net>) -> Result<Self> {
+        Self::closed_with(net, "10.77.1.0/24")
+    }
+
+    /// As above, with another network.
+    pub fn closed_with(net: &Arc<Net>, network: &str) -> Result<Self> {
+        let config = net.dir().join("server.toml");
+        let (file, state) = (config.display().to_string(), Self::state(net).display().to_string());
+        let given = ["--config", &file, "--state", &state, "--network", network];
+        let args = [&["init", "--force", "--advertise", HUB_NAME][..], &given].concat();
+        let made = net.hub.spawn("dosp-server-init", &binary("dosp-server")?, &args)?;
+        made.output(Duration::from_secs(10))?.ok()?;
+        let text = fs::read_to_string(&config).context("read what init wrote")?;
+        Self::start_configured(net, &text, &[])
+    }
+
+    /// The state folder of a closed hub.
+    #[must_use]
+    pub fn state(net: &Net) -> PathBuf {
+        net.dir().join("server.state")
+    }
+
+    /// A new join string.
+    pub fn invite(&self, args: &[&str]) -> Result<String> {
+        Ok(self.ask("invite", args)?.ok()?.stdout.trim().to_owned())
+    }
+
+    /// `dosp-server nodes --json`, its nodes.
+    pub fn nodes(&self) -> Result<Vec<Value>> {
+        let said = self.ask("nodes", &["--json"])?.ok()?.stdout;
+        let mut list: Value = serde_json::from_str(&said).context(said)?;
+        Ok(list["nodes"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 
     fn spawn(net: &Net, config: &str, args: &[String]) -> Result<Process> {
@@ -64,7 +102,7 @@ impl Hub {
     /// Runs `dosp-server COMMAND ARGS`, which asks it over its local socket, to its end.
     pub fn ask(&self, command: &str, args: &[&str]) -> Result<Output> {
         let socket = Self::socket(&self.net);
-        let all = [&[command, "--socket", &socket], args].concat();
+        let all = [&["--socket", &socket, command], args].concat();
         let program = binary("dosp-server")?;
         let process = self.net.hub.spawn(&format!("dosp-server-{command}"), &program, &all)?;
         process.output(Duration::from_secs(10))
@@ -73,6 +111,12 @@ impl Hub {
     /// kill -9.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()
+    }
+
+    /// SIGTERM, and waits until it is gone.
+    pub fn terminate(&mut self) -> Result<()> {
+        self.process.signal(Signal::SIGTERM)?;
+        wait_until("the hub ends", Duration::from_secs(10), || Ok(!self.process.is_running()?))
     }
 
     /// Starts it again, as it was started first.
@@ -122,10 +166,17 @@ pub struct Agent {
 impl Agent {
     /// Brings up an agent on host number `host` with further arguments, and waits until it is up.
     pub fn up(net: &Arc<Net>, host: usize, args: &[&str]) -> Result<Self> {
+        Self::start(net, host, &[&["up", &net.hosts[host].hub_address], args].concat())
+    }
+
+    /// As above, in the network that the host has joined.
+    pub fn up_joined(net: &Arc<Net>, host: usize, args: &[&str]) -> Result<Self> {
+        Self::start(net, host, &[&["up"], args].concat())
+    }
+
+    fn start(net: &Arc<Net>, host: usize, args: &[&str]) -> Result<Self> {
         let this = &net.hosts[host];
-        let mut all = vec!["up", &this.hub_address];
-        all.extend(args);
-        let mut process = this.spawn_agent(&all)?.shown_on_drop();
+        let mut process = this.spawn_agent(args)?.shown_on_drop();
         let vip = wait_for("the agent is up", READY_TIMEOUT, || {
             ensure!(process.is_running()?, "the agent ended: {}", process.stderr()?);
             Ok(this.vip_if_up())
@@ -154,6 +205,11 @@ impl Agent {
     pub fn stop(self, signal: Signal) -> Result<Output> {
         self.process.signal(signal)?;
         self.process.output(Duration::from_secs(10))
+    }
+
+    /// Waits until it ends by itself, and gives back what it left.
+    pub fn ended(self) -> Result<Output> {
+        self.process.output(END_TIMEOUT)
     }
 
     /// Three echoes to `vip`, all answered.
@@ -222,6 +278,17 @@ impl Host {
         let mut output = self.spawn_agent(args)?.output(Duration::from_secs(40))?;
         output.command = format!("dosp-agent {}", args.join(" "));
         Ok(output)
+    }
+
+    /// Runs `dosp-agent join` with a join string.
+    pub fn join(&self, join_string: &str) -> Result<()> {
+        self.agent(&["join", join_string])?.ok()?;
+        Ok(())
+    }
+
+    /// Its `/etc/hosts`.
+    pub fn names(&self) -> Result<String> {
+        fs::read_to_string(self.ns.hosts_file()).context("read the names of a host")
     }
 
     /// `dosp-agent status --json`.

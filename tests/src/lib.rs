@@ -6,6 +6,7 @@
 //! | [`process`] | programs in them: output, exit code, time limit, signals |
 //! | [`dosp`] | the hub and the agents |
 //! | [`liar`] | a hub that lies about tunnels |
+//! | [`member`] | a member of a closed hub that only joins |
 //! | [`published`] | the published Python package, a virtual environment a version |
 //! | [`ssh`] | a throw-away ssh server, its client, scp |
 //! | [`wait`] | waiting for a condition, with a deadline |
@@ -18,6 +19,7 @@
 
 pub mod dosp;
 pub mod liar;
+pub mod member;
 pub mod netns;
 pub mod process;
 pub mod published;

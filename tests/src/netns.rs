@@ -24,6 +24,9 @@ use crate::wait::wait_until;
 /// A command that a test waits for takes no longer than this.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What every host calls the hub.
+pub const HUB_NAME: &str = "hub.example.org";
+
 /// A network namespace, with files of its own instead of some of `/etc`. Removed on drop.
 #[derive(Debug)]
 pub struct Namespace {
@@ -45,17 +48,25 @@ impl Namespace {
     }
 
     /// `ip netns exec` lays these files over those of `/etc`: names are refused at once instead of
-    /// after a time-out, and root may log in over ssh also where its account is locked.
+    /// after a time-out, root may log in over ssh also where its account is locked, and the names that
+    /// agents write stay here.
     fn write_etc(&self) -> Result<()> {
         let etc = self.etc();
         fs::create_dir_all(&etc).with_context(|| format!("create {etc:?}"))?;
         for (file, text) in [
             ("resolv.conf", "nameserver 127.0.0.1\n"),
+            ("hosts", "127.0.0.1 localhost\n"),
             ("shadow", "root:*:20000:0:99999:7:::\nsshd:*:20000::::::\n"),
         ] {
             fs::write(etc.join(file), text).with_context(|| format!("write {file}"))?;
         }
         Ok(())
+    }
+
+    /// What its processes see as `/etc/hosts`.
+    #[must_use]
+    pub fn hosts_file(&self) -> PathBuf {
+        self.etc().join("hosts")
     }
 
     fn etc(&self) -> PathBuf {
@@ -170,6 +181,8 @@ fn host(hub: &Namespace, i: usize, dir: &Path) -> Result<Host> {
          ip route add default via {hub_address}"
     ))?
     .ok()?;
+    let hosts = format!("127.0.0.1 localhost\n{hub_address} {HUB_NAME}\n");
+    fs::write(ns.hosts_file(), hosts).context("write the hub's name")?;
     Ok(Host { ns, address, hub_address })
 }
 

@@ -52,8 +52,12 @@ impl Sshd {
 
     /// Runs a command over ssh, from `client`'s host, to its end.
     pub fn run(&self, client: &Agent, command: &str) -> Result<Output> {
-        let Self { address, .. } = self;
-        client.ns().sh(&format!("exec ssh {} root@{address} '{command}'", self.options()))
+        self.run_at(client, &self.address, command)
+    }
+
+    /// As above, where the client calls the server `name`.
+    pub fn run_at(&self, client: &Agent, name: &str, command: &str) -> Result<Output> {
+        client.ns().sh(&format!("exec ssh {} root@{name} '{command}'", self.options()))
     }
 
     /// Opens a session that counts upward from 0, ten times a second, and waits for its start.
