@@ -184,10 +184,15 @@ impl Hub {
         self.network
     }
 
-    /// How many sessions there are.
+    /// How many sessions have a place in the network.
     #[must_use]
     pub fn num_sessions(&self) -> usize {
-        self.sessions.len()
+        self.by_vip.len()
+    }
+
+    /// Whether one more line that anybody can cause may stand in the log now.
+    pub fn may_log(&mut self, now: Instant) -> bool {
+        self.log_limit.take(now)
     }
 
     /// Opens a session for a client at `addr`, with the lowest free vIP.

@@ -17,7 +17,7 @@ use super::{Shared, unix_time};
 use crate::hub::{Entering, Hub, JoinStep, Leaving, SessionId, Welcomed, exit_frame};
 use crate::members::command::Door;
 use crate::members::keeper::Keeper;
-use crate::members::record::Row;
+use crate::members::record::{Denied, Row};
 use crate::members::store::StoreError;
 use crate::queue::Outbox;
 
@@ -110,8 +110,7 @@ impl Shared {
             match step {
                 None => return JoinOutcome::Refused,
                 Some(JoinStep::Refused(frame, denied)) => {
-                    // Anybody can be refused as often as he likes.
-                    debug!(parent: &span, reason = ?denied.reason, text = denied.text, "join refused");
+                    self.log_refusal(&span, &denied);
                     self.queue(id, &frame, 1);
                     return JoinOutcome::Refused;
                 }
@@ -127,6 +126,16 @@ impl Shared {
                     return finished.unwrap_or(JoinOutcome::Refused);
                 }
             }
+        }
+    }
+
+    /// Anybody can be refused as often as he likes: what is too much is for those who look closer.
+    fn log_refusal(&self, span: &Span, denied: &Denied) {
+        let (reason, text) = (denied.reason, &denied.text);
+        if self.hub().may_log(Instant::now()) {
+            info!(parent: span, audit = "refused", ?reason, text, "join refused");
+        } else {
+            debug!(parent: span, ?reason, text, "join refused");
         }
     }
 
@@ -287,7 +296,9 @@ impl Shared {
         let mut hub = self.hub();
         match stored {
             Ok(()) => {
-                info!(audit = "left", node = %left.key.fingerprint(), "member left the network");
+                let addr = hub.addr(id).map(|addr| addr.to_string());
+                let fingerprint = left.key.fingerprint();
+                info!(audit = "left", %fingerprint, addr, "member left the network");
                 let frame = hub.finish_leave(id, left.undo);
                 self.queue(id, &frame.unwrap_or_default(), 1);
                 membership.news.notify_one();
