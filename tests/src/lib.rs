@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`netns`] | namespaces and the star of hosts around a hub |
 //! | [`process`] | programs in them: output, exit code, time limit, signals |
+//! | [`binaries`] | the binaries under test |
 //! | [`dosp`] | the hub and the agents |
 //! | [`liar`] | a hub that lies about tunnels |
 //! | [`member`] | a member of a closed hub that only joins |
@@ -17,6 +18,7 @@
 
 #![allow(clippy::print_stderr)]
 
+pub mod binaries;
 pub mod dosp;
 pub mod liar;
 pub mod member;

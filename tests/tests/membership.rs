@@ -10,6 +10,8 @@ mod common;
 mod crowd;
 #[path = "membership/damage.rs"]
 mod damage;
+#[path = "membership/first.rs"]
+mod first;
 #[path = "membership/leaving.rs"]
 mod leaving;
 #[path = "membership/names.rs"]
