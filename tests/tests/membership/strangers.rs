@@ -52,10 +52,12 @@ fn crowd_of_strangers_takes_no_vip_and_keeps_no_member_out() -> Result<()> {
         join_as(&hub, &net.hosts[i], name)?;
     }
     let alice = Agent::up_joined(&net, 0, &[])?;
-    let bob = Agent::up_joined(&net, 1, &[])?;
+    let mut bob = Agent::up_joined(&net, 1, &[])?;
 
     ensure!((&*alice.vip, &*bob.vip) == ("10.77.1.2", "10.77.1.3"), "vIPs went to strangers");
     alice.ping(&bob.vip)?;
+    let said = bob.process().stderr()?;
+    ensure!(said.contains("every member of the network can reach this host's ports"), "{said}");
     drop(strangers);
     Ok(())
 }
