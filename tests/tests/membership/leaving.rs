@@ -1,10 +1,10 @@
 //! `dosp-agent leave`: the place in the network is free, and this host knows that it has none.
 
 use anyhow::{Result, ensure};
-use dosp_tests::{Agent, Host, Hub, needs_root};
+use dosp_tests::{Agent, Host, Hub, needs_root, wait_until};
 use nix::sys::signal::Signal;
 
-use crate::common::Members;
+use crate::common::{Members, NEWS};
 
 #[test]
 fn running_agent_leaves() -> Result<()> {
@@ -23,6 +23,8 @@ fn running_agent_leaves() -> Result<()> {
     net.hosts[2].join(&hub.invite(&["--name", "bob", "--vip", &vip])?)?;
     let other = Agent::up_joined(&net, 2, &[])?;
     ensure!(other.vip == vip && other.host().status()?["name"] == "bob", "{}", other.vip);
+    // Until alice has heard that the vIP has another owner, she refuses his key.
+    wait_until("alice knows the new bob", NEWS, || other.reaches(&agents[0].vip))?;
     other.ping(&agents[0].vip)
 }
 
