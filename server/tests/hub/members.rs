@@ -265,8 +265,11 @@ async fn removed_node_is_told_and_does_not_come_back() {
         panic!()
     };
     assert_eq!(there.until(refused).await, Refusal::Removed);
-    let again = Introduced::over(connect(&hub).await, &bob).await.join(with_key(&key)).await;
-    assert_eq!(again.err().unwrap().reason, Refusal::Removed);
+    for (join, reason) in [(Join::default(), Refusal::Removed), (with_key(&key), Refusal::UsedKey)]
+    {
+        let again = Introduced::over(connect(&hub).await, &bob).await.join(join).await;
+        assert_eq!(again.err().unwrap().reason, reason);
+    }
     // A new invite lets it in again.
     let key = invite(&hub.handle, 1).await;
     Introduced::over(connect(&hub).await, &bob).await.join(with_key(&key)).await.unwrap();

@@ -132,11 +132,12 @@ impl Ledger {
         });
         match (shown, self.removed.get(key).filter(|removed| removed.is_barred)) {
             (Some(Ok(invite)), _) => Ok(Some(invite.clone())),
+            // Who brings a string is told what is wrong with that.
+            (Some(Err(denied)), _) => Err(denied),
             (_, Some(removed)) => Err(Denied::new(
                 Refusal::Removed,
                 format!("this node was removed from the network on {}", date(removed.removed_at)),
             )),
-            (Some(Err(denied)), None) => Err(denied),
             (None, None) if self.is_open => Ok(None),
             (None, None) => Err(Denied::new(
                 Refusal::MembersOnly,
