@@ -313,3 +313,6 @@ impl Drop for Seat {
         self.outbox.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -242,7 +242,7 @@ impl Shared {
     }
 
     /// Ends a session that does not answer, so that its key can have another one.
-    fn replace(&self, id: SessionId) {
+    pub(super) fn replace(&self, id: SessionId) {
         let mut hub = self.hub();
         let outbox = self.outbox(id);
         self.end_session(&mut hub, id);

@@ -86,11 +86,11 @@ async fn connect_20_000_times_in_10_s(hub: Arc<HubProcess>) {
     }
 }
 
-/// The allocator keeps what the largest crowd so far made it take. What each connection left behind,
-/// every flood would leave again.
+/// The allocator keeps what the largest crowd so far made it take, and on a busy machine the next one
+/// may be larger a few times over. What each connection left behind, every flood would leave again.
 async fn assert_floods_leave_nothing(hub: &HubProcess, member: &mut Client) {
     const NUM_CONNECTS: u32 = 20_000;
-    const MAX_FLOODS: u32 = 6;
+    const MAX_FLOODS: u32 = 12;
     let mut least_left = i64::MAX;
     let mut before = hub.memory();
     for _ in 0..MAX_FLOODS {
