@@ -18,6 +18,7 @@ mod memory;
 mod mpak;
 mod pressure;
 mod process;
+mod races;
 mod routing;
 mod stopping;
 mod strangers;
