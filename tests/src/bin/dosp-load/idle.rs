@@ -122,7 +122,11 @@ fn is_alive(client: &Client) -> bool {
 
 /// The hub's memory, in KiB; nothing where it is not known which process that is.
 fn memory(options: &Options) -> Result<Map<String, Value>> {
-    let Some(pid) = options.pid else { return Ok(Map::new()) };
+    options.pid.map_or_else(|| Ok(Map::new()), memory_of)
+}
+
+/// The memory of a process, in KiB.
+pub(crate) fn memory_of(pid: u32) -> Result<Map<String, Value>> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the hub's memory")?;
     let field = |name: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;

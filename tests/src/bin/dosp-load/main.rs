@@ -5,19 +5,21 @@
 //! | `throughput` | as many S2C frames as the hub takes |
 //! | `latency` | S2C frames on a schedule, and how late they arrive |
 //! | `idle` | many clients that say nothing: how fast they join, what memory they cost the hub |
+//! | `members` | members of a closed hub: how fast they join, what each costs, how soon they are back |
 //! | `client` | one joined connection |
 //! | `poll` | waiting for many sockets |
 //! | `walk` | counting frames in a byte stream |
 //!
 //! Sending and receiving take one thread each, however many clients there are: the hub and what it
 //! is compared with get the rest of the machine. Every run is bounded in time and in clients, and a
-//! connection that ends during a run fails it.
+//! connection that ends during a run fails it, but where the hub is restarted.
 
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod client;
 mod idle;
 mod latency;
+mod members;
 mod poll;
 mod throughput;
 mod walk;
@@ -54,6 +56,8 @@ enum Mode {
     },
     /// Clients that join and say nothing
     Idle(idle::Options),
+    /// Members of a closed hub that join at once, and come back when it restarts
+    Members(Box<members::Options>),
 }
 
 /// Clients in a ring.
@@ -85,6 +89,7 @@ fn main() -> Result<()> {
         Mode::Throughput(ring) => throughput::run(ring)?,
         Mode::Latency { ring, rate } => latency::run(ring, rate)?,
         Mode::Idle(options) => idle::run(&options)?,
+        Mode::Members(options) => members::run(&options)?,
     };
     println!("{report}");
     Ok(())
