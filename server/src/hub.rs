@@ -9,33 +9,33 @@ mod directory;
 mod effect;
 mod members;
 mod report;
+mod sessions;
 mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::message::{
-    Aip, ClientHash, ClientList, EXIT_SERVER_FULL, ErrorCode, ErrorReport, Hsk, HskFlag,
-    SessionInfo, VipAnswer, VipRequest, encode_greeting,
+    Aip, ClientHash, ClientList, ErrorCode, ErrorReport, Hsk, HskFlag, SessionInfo, VipAnswer,
+    VipRequest,
 };
 use dosp_proto::vip::{Network, Vip};
 
-use crate::members::record::Row;
 use crate::vips::{TakeError, VipAllocator};
-use admin::{Admin, source_of};
+use admin::Admin;
 pub use admin::{AdminAccess, AuthRefusal};
 pub use command::Outcome;
 use effect::{EXIT_BLOCKED, reply};
 pub use effect::{EXIT_KICKED, Effect, exit_frame, text_frame, undeliverable_frame};
+use members::Members;
 pub use members::{Entering, JoinStep, Leaving, Welcomed};
-use members::{Members, Shown};
 pub use report::{HubReport, SessionReport};
+use sessions::Session;
+pub use sessions::{Admitted, FrameCounters, Refused, SessionVip};
 
 /// Messages to the hub that are logged per second; the rest is only counted.
 const LOGGED_PER_SECOND: u32 = 10;
@@ -52,76 +52,6 @@ impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// Frames from and to a session. Its reader and writer count, the hub reads.
-#[derive(Debug, Default)]
-pub struct FrameCounters {
-    /// Frames that the hub got from the session.
-    pub rx: AtomicU64,
-    /// Frames that the hub sent to the session.
-    pub tx: AtomicU64,
-}
-
-/// The vIP of a session, which only the hub changes and its reader stamps on every frame.
-#[derive(Debug)]
-pub struct SessionVip(AtomicU32);
-
-impl SessionVip {
-    /// The vIP now; [`Vip::NONE`] where there is none yet.
-    #[must_use]
-    pub fn get(&self) -> Vip {
-        Vip::from(self.0.load(Ordering::Relaxed))
-    }
-
-    fn set(&self, vip: Vip) {
-        self.0.store(vip.into(), Ordering::Relaxed);
-    }
-}
-
-/// A new session.
-#[derive(Debug)]
-pub struct Admitted {
-    /// Its number.
-    pub id: SessionId,
-    /// Its vIP; none yet on a closed hub.
-    pub vip: Arc<SessionVip>,
-    /// AIP and HSK: to be queued in one piece before anything is routed to `vip`.
-    pub greeting: Vec<u8>,
-    /// Who has to give way to it: a connection that has not joined.
-    pub evicted: Option<SessionId>,
-    /// To be counted in by whoever moves its frames.
-    pub counters: Arc<FrameCounters>,
-}
-
-/// Why there is no session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// As many sessions as the configuration allows.
-    #[error("max_clients is reached")]
-    TooManyClients,
-    /// The network is too small.
-    #[error("every vIP is taken")]
-    NoVipLeft,
-}
-
-impl Refused {
-    /// EXIT, to be sent before the connection is closed.
-    #[must_use]
-    pub fn exit_frame(self) -> Vec<u8> {
-        exit_frame(EXIT_SERVER_FULL)
-    }
-}
-
-#[derive(Debug)]
-struct Session {
-    vip: Arc<SessionVip>,
-    addr: SocketAddr,
-    admitted_at: Instant,
-    is_admin: bool,
-    hash: Option<ClientHash>,
-    counters: Arc<FrameCounters>,
-    shown: Option<Shown>,
 }
 
 /// The hub's state.
@@ -193,77 +123,6 @@ impl Hub {
     /// Whether one more line that anybody can cause may stand in the log now.
     pub fn may_log(&mut self, now: Instant) -> bool {
         self.log_limit.take(now)
-    }
-
-    /// Opens a session for a client at `addr`, with the lowest free vIP.
-    ///
-    /// # Errors
-    /// Where there is no place left. Nothing changes then.
-    pub fn admit(&mut self, addr: SocketAddr, now: Instant) -> Result<Admitted, Refused> {
-        let is_closed = self.is_closed();
-        let vip = if is_closed { Vip::NONE } else { self.vip_for_client()? };
-        let id = SessionId(self.next_id);
-        self.next_id += 1;
-        let source = source_of(addr.ip().to_canonical());
-        let members = self.members.as_mut().filter(|_| is_closed);
-        let evicted = members.and_then(|members| members.strangers.admit(source, id));
-        let session_vip = Arc::new(SessionVip(AtomicU32::new(vip.into())));
-        let counters = Arc::new(FrameCounters::default());
-        let session = Session {
-            vip: Arc::clone(&session_vip),
-            addr,
-            admitted_at: now,
-            is_admin: false,
-            hash: None,
-            counters: Arc::clone(&counters),
-            shown: None,
-        };
-        self.sessions.insert(id, session);
-        if vip != Vip::NONE {
-            self.by_vip.insert(vip, id);
-        }
-        let greeting = encode_greeting(vip, self.hsk);
-        Ok(Admitted { id, vip: session_vip, greeting, evicted, counters })
-    }
-
-    /// A vIP for a client that has shown no key. Where there are members they have the other half.
-    fn vip_for_client(&mut self) -> Result<Vip, Refused> {
-        if self.sessions.len() >= self.max_clients {
-            return Err(Refused::TooManyClients);
-        }
-        if let Some(members) = &self.members {
-            // A session may be gone whose join is still being stored.
-            let num_others = self.sessions.len().saturating_sub(members.num_online());
-            if num_others >= self.network.assignable().len() / 2 {
-                return Err(Refused::NoVipLeft);
-            }
-        }
-        self.vips.take_lowest().ok_or(Refused::NoVipLeft)
-    }
-
-    /// Ends a session and frees its vIP, which is returned with what is to be stored, some time. `now`
-    /// is in Unix seconds. `None` where it has ended before.
-    pub fn remove(&mut self, id: SessionId, now: u64) -> Option<(Vip, Vec<Row>)> {
-        let session = self.sessions.remove(&id)?;
-        let vip = session.vip.get();
-        if let Some(members) = &mut self.members {
-            members.strangers.remove(id);
-        }
-        let rows = session.shown.as_ref().map(|shown| self.part(id, shown, now));
-        if self.by_vip.get(&vip) == Some(&id) {
-            self.by_vip.remove(&vip);
-            self.release(vip);
-        }
-        let (rx, tx) = session.num_frames();
-        self.num_past_frames.0 += rx;
-        self.num_past_frames.1 += tx;
-        Some((vip, rows.unwrap_or_default()))
-    }
-
-    /// The session that has a vIP.
-    #[must_use]
-    pub fn session_at(&self, vip: Vip) -> Option<SessionId> {
-        self.by_vip.get(&vip).copied()
     }
 
     /// The address that a session connected from.
