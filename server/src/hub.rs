@@ -223,7 +223,7 @@ impl Hub {
     /// Makes a vIP free again, unless it is blocked or a member's.
     fn release(&mut self, vip: Vip) {
         let holder = self.members.as_ref().map(|members| &members.ledger);
-        if !self.blocked.contains(&vip) && !holder.is_some_and(|ledger| ledger.is_held(vip)) {
+        if !self.blocked.contains(&vip) && !holder.is_some_and(|ledger| ledger.is_kept(vip)) {
             self.vips.release(vip);
         }
     }

@@ -95,6 +95,7 @@ pub struct Ledger {
     /// What is given up by rows that are not stored yet.
     held_names: BTreeSet<Label>,
     held_vips: BTreeSet<Vip>,
+    given_up: BTreeSet<Vip>,
 }
 
 impl Ledger {
@@ -117,6 +118,7 @@ impl Ledger {
             promised_names: BTreeMap::new(),
             held_names: BTreeSet::new(),
             held_vips: BTreeSet::new(),
+            given_up: BTreeSet::new(),
         };
         for row in rows {
             ledger.check(&row)?;
@@ -224,6 +226,11 @@ impl Ledger {
     /// Whether a member has this vIP, or it rests.
     pub fn is_held(&self, vip: Vip) -> bool {
         self.by_vip.contains_key(&vip) || self.resting.contains_key(&vip)
+    }
+
+    /// The same, or the disk may still say that somebody has it.
+    pub fn is_kept(&self, vip: Vip) -> bool {
+        self.is_held(vip) || self.given_up.contains(&vip)
     }
 
     /// The open invite that promises this vIP.

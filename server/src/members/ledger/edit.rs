@@ -89,6 +89,7 @@ impl Ledger {
     fn let_go(&mut self, undo: &Undo) {
         self.held_names.retain(|name| !undo.names.contains(name));
         self.held_vips.retain(|vip| !undo.laid_to_rest.contains(vip));
+        self.given_up.retain(|vip| !undo.given_up.contains(vip));
     }
 
     /// Makes `after` so.
@@ -97,7 +98,8 @@ impl Ledger {
         let taken = vips.into_iter().filter(|vip| !self.is_held(*vip)).collect();
         let before: Vec<_> = after.iter().map(|row| self.apply(row.clone())).collect();
         let vips: BTreeSet<_> = before.iter().filter_map(vip_of).collect();
-        let given_up = vips.into_iter().filter(|vip| !self.is_held(*vip)).collect();
+        let given_up: Vec<_> = vips.into_iter().filter(|vip| !self.is_held(*vip)).collect();
+        self.given_up.extend(&given_up);
         let members = || before.iter().filter_map(member_of);
         let names = members().filter_map(|member| member.name.clone());
         let names: Vec<_> = names.filter(|name| !self.by_name.contains_key(name)).collect();

@@ -58,6 +58,7 @@ struct Bench {
     identities: Vec<IdentityKey>,
     sessions: Vec<SessionId>,
     pending: Vec<Pending>,
+    has_failed: bool,
     rng: StdRng,
 }
 
@@ -68,7 +69,8 @@ impl Bench {
         let mut rng = StdRng::seed_from_u64(1);
         let identities = (0..=NUM_KEYS).map(|_| IdentityKey::generate(&mut rng)).collect();
         let hub = Hub::new(network, 1000).with_members(ledger);
-        Self { hub, identities, sessions: Vec::new(), pending: Vec::new(), rng }
+        let (sessions, pending) = (Vec::new(), Vec::new());
+        Self { hub, identities, sessions, pending, has_failed: false, rng }
     }
 
     fn key(&self, number: u8) -> PublicKey {
@@ -149,6 +151,7 @@ impl Bench {
             return;
         }
         let pending = self.pending.remove(which % self.pending.len());
+        self.has_failed |= !is_ok;
         match pending {
             Pending::Join(id, entering) if is_ok => {
                 if self.hub.finish_join(id, entering, NOW).is_none() {
@@ -222,8 +225,13 @@ impl Bench {
         };
         let all = (2..7).map(|x| Vip::from([10, 1, 2, x]));
         let expected: Vec<_> = all.filter(|vip| !is_taken(vip)).collect();
-        let free: Vec<_> = std::iter::from_fn(|| self.hub.vips.take_lowest()).collect();
-        assert_eq!(free, expected);
+        let blocked = self.hub.blocked.clone();
+        let free = std::iter::from_fn(|| self.hub.vips.take_lowest());
+        let free: Vec<_> = free.filter(|vip| !blocked.contains(vip)).collect();
+        // Where something could not be stored, and something else came after it, a vIP may rest until
+        // the hub starts anew: the disk may say that somebody has it.
+        assert!(free.iter().all(|vip| expected.contains(vip)), "{free:?} {expected:?}");
+        assert!(self.has_failed || free == expected, "{free:?} {expected:?}");
     }
 }
 
