@@ -16,6 +16,8 @@ use dosp_proto::member::{Control, Gone, GoneReason, Join, Refusal, Refused, Seal
 use dosp_proto::message::Hsk;
 use dosp_proto::vip::Vip;
 
+use news::News;
+
 use super::directory::Directory;
 use super::strangers::Strangers;
 use super::{Hub, SessionId};
@@ -30,6 +32,8 @@ pub(super) struct Members {
     /// The session of each member that is connected, or about to be.
     online: BTreeMap<PublicKey, SessionId>,
     directory: Directory,
+    /// What was told last.
+    news: News,
     pub(super) strangers: Strangers,
 }
 
@@ -101,6 +105,7 @@ impl Hub {
             ledger,
             online: BTreeMap::new(),
             directory: Directory::default(),
+            news: News::default(),
             strangers: Strangers::new(),
         });
         self

@@ -60,7 +60,8 @@ impl Entrance {
 impl Reader {
     pub(super) fn handle_handshake(&mut self, body: &[u8]) -> Result<(), End> {
         let Some(membership) = &self.shared.membership else { return Ok(()) };
-        if !self.shared.may_shake() {
+        // Counted once a handshake, when it begins.
+        if matches!(self.entrance, Entrance::Outside) && !self.shared.may_shake() {
             return Err(End::Busy);
         }
         match self.entrance.shake(&membership.identity, self.seat.greeting(), body)? {

@@ -10,6 +10,14 @@ use crate::members::record::Member;
 /// Nodes on one page of the directory: each has 190 bytes at most, so that a page keeps below its 32 KiB.
 pub(super) const PAGE_LEN: usize = 150;
 
+/// The encoded pages from one revision of the directory to another: most members need the same ones.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    told: u64,
+    revision: u64,
+    pages: Vec<Vec<u8>>,
+}
+
 impl Hub {
     /// The members that do not know the newest directory.
     pub fn uninformed(&self) -> Vec<SessionId> {
@@ -24,22 +32,32 @@ impl Hub {
 
     /// Appends what a member does not know of the directory; returns how many frames that are.
     pub fn append_news(&mut self, id: SessionId, out: &mut Vec<u8>) -> u64 {
-        let (Some(members), Some(session)) = (&self.members, self.sessions.get_mut(&id)) else {
+        let (Some(members), Some(session)) = (&mut self.members, self.sessions.get_mut(&id)) else {
             return 0;
         };
         let Some(shown) = &mut session.shown else { return 0 };
-        let pages = members.news_since(shown.told);
-        for page in &pages {
-            shown.sealer.seal(&Control::Nodes(page.clone()), out);
+        let news = members.news_since(shown.told);
+        for page in &news.pages {
+            shown.sealer.seal_encoded(page, out);
         }
-        shown.told = members.directory.revision();
-        pages.len() as u64
+        shown.told = news.revision;
+        news.pages.len() as u64
     }
 }
 
 impl Members {
-    /// The pages that lead from the directory at revision `told` to the present one.
-    fn news_since(&self, told: u64) -> Vec<Nodes> {
+    /// What leads from the directory at revision `told` to the present one.
+    fn news_since(&mut self, told: u64) -> &News {
+        let revision = self.directory.revision();
+        if self.news.pages.is_empty() || (self.news.told, self.news.revision) != (told, revision) {
+            let pages = self.pages_since(told).into_iter();
+            let pages = pages.map(|page| Control::Nodes(page).encode()).collect();
+            self.news = News { told, revision, pages };
+        }
+        &self.news
+    }
+
+    fn pages_since(&self, told: u64) -> Vec<Nodes> {
         // Who is told for the first time gets everybody, also those that never changed.
         let changed = if told == 0 { None } else { self.directory.since(told) };
         let is_snapshot = changed.is_none();
