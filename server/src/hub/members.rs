@@ -165,9 +165,13 @@ impl Hub {
         } else {
             members.ledger.join(key, join, &mut self.vips, now)
         };
+        if decided.is_ok() {
+            members.online.insert(key, id);
+        }
+        // A guest's lease changes at once, and may have been at a blocked vIP.
+        self.keep_blocked();
         match decided {
             Ok(joined) => {
-                members.online.insert(key, id);
                 let (member, rows, undo) = (joined.member, joined.rows, joined.undo);
                 let entering = Entering { member, rows, undo, is_new };
                 Some(JoinStep::Store(Box::new(entering)))

@@ -67,6 +67,10 @@ impl Ledger {
                 }
                 before => {
                     undone.extend(vip_of(&after));
+                    // A later operation may have given it up, and that is stored.
+                    if let Some(vip) = vip_of(&before) {
+                        vips.take(vip).ok();
+                    }
                     self.apply(before);
                 }
             }

@@ -225,9 +225,7 @@ impl Bench {
         };
         let all = (2..7).map(|x| Vip::from([10, 1, 2, x]));
         let expected: Vec<_> = all.filter(|vip| !is_taken(vip)).collect();
-        let blocked = self.hub.blocked.clone();
-        let free = std::iter::from_fn(|| self.hub.vips.take_lowest());
-        let free: Vec<_> = free.filter(|vip| !blocked.contains(vip)).collect();
+        let free: Vec<_> = std::iter::from_fn(|| self.hub.vips.take_lowest()).collect();
         // Where something could not be stored, and something else came after it, a vIP may rest until
         // the hub starts anew: the disk may say that somebody has it.
         assert!(free.iter().all(|vip| expected.contains(vip)), "{free:?} {expected:?}");
@@ -236,7 +234,7 @@ impl Bench {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn hub_ledger_and_vips_never_disagree(
