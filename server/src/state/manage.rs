@@ -40,8 +40,11 @@ impl Shared {
         if let Err(reason) = stored {
             hub.undo(outcome.undo);
             // Who came in meanwhile was told what is not so any more.
-            if let Some(change @ (Change::Renamed(_) | Change::Moved { .. })) = outcome.change {
-                self.follow(&mut hub, change);
+            if let Some(
+                Change::Renamed(key) | Change::Moved { key, .. } | Change::Removed(key, _),
+            ) = outcome.change
+            {
+                self.follow(&mut hub, Change::Renamed(key));
             }
             drop(hub);
             let why: &(dyn std::error::Error + 'static) = &reason;

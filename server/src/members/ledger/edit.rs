@@ -87,7 +87,9 @@ impl Ledger {
     /// Lets others have what an operation gave up: its rows are stored.
     pub fn settle(&mut self, undo: Undo, vips: &mut VipAllocator) {
         self.let_go(&undo);
-        undo.given_up.into_iter().for_each(|vip| vips.release(vip));
+        // What could not be stored before this may hold it again.
+        let free = undo.given_up.into_iter().filter(|vip| !self.is_held(*vip));
+        free.for_each(|vip| vips.release(vip));
     }
 
     fn let_go(&mut self, undo: &Undo) {

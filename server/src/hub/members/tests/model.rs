@@ -185,7 +185,10 @@ impl Bench {
                     self.end(id);
                 }
             }
-            Pending::Remove(_, undo) => self.hub.undo(undo),
+            Pending::Remove(key, undo) => {
+                self.hub.undo(undo);
+                let _ = self.hub.welcome_again(&key, NOW);
+            }
         }
     }
 
@@ -234,7 +237,7 @@ impl Bench {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn hub_ledger_and_vips_never_disagree(
