@@ -138,10 +138,16 @@ impl Engine {
     ) -> Result<Inbound<'b>, DropReason> {
         let has_session =
             |receiver| self.peers.get(&from).is_some_and(|peer| peer.v2.has_session(receiver));
+        let is_reflected =
+            |receiver| self.peers.get(&from).is_some_and(|peer| peer.v2.is_reflected(receiver));
         match Message::parse(data).filter(|_| self.config.c2c == C2c::V2) {
             // A frame of version 1 has this form once in 256 times, and this index never.
             Some(Message::Frame { receiver }) if has_session(receiver) => {
                 self.handle_sealed(from, receiver, data, overlay, now.instant)
+            }
+            // The hub sends back what we sent: no session of ours is lost.
+            Some(Message::Frame { receiver }) if is_reflected(receiver) => {
+                Err(DropReason::Reflected)
             }
             // Ciphertext is no text: what a plain client sends may begin with the same byte.
             Some(Message::Frame { .. })

@@ -112,7 +112,7 @@ fn hub_with_another_key_is_refused() -> Result<()> {
     fs::remove_dir_all(Hub::state(&net))?;
     let _other = Hub::closed(&net)?;
 
-    is_refused(net.hosts[0].agent(&["up"])?, &["key", "a new join string carries it"])
+    is_refused(net.hosts[0].agent(&["up"])?, &["key", "join with a new join string"])
 }
 
 #[test]

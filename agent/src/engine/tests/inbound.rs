@@ -1,7 +1,8 @@
 //! From the hub to the local host.
 
-use dosp_proto::frame::FrameType;
+use dosp_proto::frame::{FrameType, S2C_HEADER_LEN};
 use dosp_proto::message::{ErrorCode, ErrorReport};
+use dosp_proto::tunnel::v2::Kind;
 
 use super::net::{Net, OPEN, VERSION_1};
 use super::{network, plain_frame, s2c, udp, vip, with_options};
@@ -176,4 +177,16 @@ fn seal_next(net: &mut Net, i: usize, j: usize) -> Vec<u8> {
     let packet = net.packet(i, j, b"next");
     net.queue(i, &packet);
     net.transmit(i, 1)
+}
+
+#[test]
+fn own_frame_that_comes_back_is_no_sign_of_a_lost_session() {
+    let mut net = Net::new(2);
+    net.open(0, 1);
+    let sent = super::seal(&mut net, 0, 1, Kind::Message, b"to the peer");
+    let before = net.hub.recorded.len();
+    net.give(0, &s2c(vip(0), vip(1), &sent[S2C_HEADER_LEN..]));
+    net.run_ms(100);
+    assert_eq!(net.drops(0, DropReason::Reflected), 1);
+    assert_eq!(net.hub.recorded.len(), before, "no new opening");
 }

@@ -73,7 +73,7 @@ pub(super) struct Session {
     role: Role,
     /// The index that the peer puts into its frames.
     pub(super) local_index: u32,
-    remote_index: u32,
+    pub(super) remote_index: u32,
     sealer: Box<Aes256Gcm>,
     opener: Box<Aes256Gcm>,
     next_counter: u64,

@@ -212,6 +212,12 @@ impl Tunnel {
         self.sessions().any(|session| session.local_index == receiver)
     }
 
+    /// Whether a frame with this receiver index is one of ours, sent back.
+    #[must_use]
+    pub fn is_reflected(&self, receiver: u32) -> bool {
+        self.sessions().any(|session| session.remote_index == receiver)
+    }
+
     /// Seals the content of `buffer` where it is, as DATA. `false`, and nothing is done, where there
     /// is no session, or it has just ended.
     pub fn seal(
