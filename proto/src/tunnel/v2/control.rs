@@ -39,10 +39,10 @@ impl<'a> Control<'a> {
     /// `None` for words that are not known.
     #[must_use]
     pub fn decode(content: &'a [u8]) -> Option<Self> {
-        let (&word, rest) = content.split_first()?;
-        if word == GOODBYE {
+        if content == [GOODBYE] {
             return Some(Self::Goodbye);
         }
+        let (&word, rest) = content.split_first()?;
         let (id, payload) = rest.split_first_chunk()?;
         let id = u64::from_be_bytes(*id);
         match word {
@@ -83,7 +83,9 @@ mod tests {
         assert_eq!(Control::decode(reply.encode().content()), Some(reply));
         assert_eq!(Control::Goodbye.encode().content(), b"\x03");
         assert_eq!(Control::decode(b"\x03"), Some(Control::Goodbye));
-        for content in [&b""[..], b"\x01", b"\x02\0\0\0\0\0\0\0", b"\x04\0\0\0\0\0\0\0\0abc"] {
+        for content in
+            [&b""[..], b"\x01", b"\x02\0\0\0\0\0\0\0", b"\x03\0", b"\x04\0\0\0\0\0\0\0\0abc"]
+        {
             assert_eq!(Control::decode(content), None);
         }
     }
