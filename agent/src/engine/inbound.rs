@@ -5,22 +5,16 @@ use std::time::{Duration, Instant};
 use dosp_proto::Now;
 use dosp_proto::frame::{Frame, FrameType, S2c};
 use dosp_proto::message::{ErrorReport, HskFlag};
-use dosp_proto::packet::Ipv4Packet;
 use dosp_proto::tunnel::v1::{self, OVERHEAD_LEN, ReceiveError, Received};
 use dosp_proto::tunnel::v2::{Kind, Message, Opened, Packets};
 use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 
-use super::peer::Peer;
-use super::policy::{C2c, Version1};
+use super::gate::Gate;
+use super::policy::C2c;
 use super::refusal::{self, Refusal};
-use super::{
-    DropReason, Engine, EngineConfig, Event, HubPing, MessageFailure, Overlay, Version, icmp,
-    requests,
-};
+use super::{DropReason, Engine, Event, HubPing, MessageFailure, Overlay, Version, icmp, requests};
 
-/// Raised shields let a peer in for so long after this host last sent it something.
-const SHIELDS_DOWN: Duration = Duration::from_secs(5 * 60);
 /// An opening that carried both versions and was answered in version 1 waits so long for version 2.
 const VERSION_2_MAY_ANSWER_FOR: Duration = Duration::from_secs(2);
 /// A peer that sends in lost sessions is opened to at most so often.
@@ -348,50 +342,6 @@ impl Engine {
                 }
             }
         }
-    }
-}
-
-/// What lets IP in.
-struct Gate {
-    config: EngineConfig,
-    overlay: Overlay,
-    from: Vip,
-    now: Instant,
-}
-
-impl Gate {
-    /// Lets a packet in that is one from this peer to us, and wanted.
-    fn admit(&self, peer: &Peer, bytes: &[u8]) -> Result<(), DropReason> {
-        if !self.config.carries_ip || !self.is_ours(bytes) {
-            return Err(DropReason::InnerPacket);
-        }
-        let addressed = |at: Instant| self.now.duration_since(at) < SHIELDS_DOWN;
-        if self.config.shields_up && !peer.addressed_at.is_some_and(addressed) {
-            return Err(DropReason::ShieldsUp);
-        }
-        Ok(())
-    }
-
-    /// In version 1 a message is a packet if it is one from this peer to us, and else a raw message.
-    fn admit_version_1<'b>(
-        &self,
-        peer: &Peer,
-        message: &'b [u8],
-    ) -> Result<Inbound<'b>, DropReason> {
-        if !self.config.carries_ip || !self.is_ours(message) {
-            let (from, version) = (self.from, Some(Version::One));
-            return Ok(Inbound::Message { from, version, data: message });
-        }
-        if self.config.version1 != Version1::All {
-            return Err(DropReason::Version1);
-        }
-        self.admit(peer, message)?;
-        Ok(Inbound::Packet(message))
-    }
-
-    fn is_ours(&self, bytes: &[u8]) -> bool {
-        Ipv4Packet::parse(bytes)
-            .is_ok_and(|packet| packet.src() == self.from && packet.dst() == self.overlay.vip)
     }
 }
 

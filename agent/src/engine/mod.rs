@@ -12,6 +12,7 @@
 mod batch;
 mod drops;
 mod echo;
+mod gate;
 mod handshakes;
 mod icmp;
 mod inbound;
