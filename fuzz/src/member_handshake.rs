@@ -16,7 +16,7 @@
 
 use dosp_proto::frame::HEADER_LEN;
 use dosp_proto::identity::IdentityKey;
-use dosp_proto::member::{Answerer, Channel, Control, Dialler};
+use dosp_proto::member::{Answerer, Channel, Control, Dialler, Purpose};
 use dosp_proto::message::{Hsk, encode_greeting};
 use dosp_proto::vip::Vip;
 use rand::SeedableRng;
@@ -66,7 +66,7 @@ impl Between {
 
     /// The channels of both, where both get one.
     fn handshake(&mut self, input: &mut Input<'_>) -> Option<(Channel, Channel)> {
-        let started = Dialler::start(&self.agent, &self.greeting, &mut self.rng);
+        let started = Dialler::start(Purpose::Join, &self.agent, &self.greeting, &mut self.rng);
         let (dialler, frame) = started.expect("a key of use");
         let (message_1, first) = self.pass(&frame, input);
         let answered = Answerer::answer(&self.hub, &self.greeting, &message_1, &mut self.rng);

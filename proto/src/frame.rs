@@ -319,14 +319,20 @@ pub fn prepend_s2c(buffer: &mut PacketBuf, dst: Vip, src: Vip) {
 
 /// Appends an S2C frame with `data` as it is.
 pub fn encode_s2c(out: &mut Vec<u8>, dst: Vip, src: Vip, data: &[u8]) {
-    out.extend_from_slice(&header(FrameType::S2C, S2C_ADDRESSES_LEN + data.len()));
-    out.extend_from_slice(&dst.octets());
-    out.extend_from_slice(&src.octets());
+    out.extend_from_slice(&s2c_header(dst, src, data.len()));
     out.extend_from_slice(data);
 }
 
+/// What stands before DATA in an S2C frame.
+#[must_use]
+pub fn s2c_header(dst: Vip, src: Vip, data_len: usize) -> [u8; S2C_HEADER_LEN] {
+    let [t, a, b, c, d] = header(FrameType::S2C, S2C_ADDRESSES_LEN + data_len);
+    let ([e, f, g, h], [i, j, k, l]) = (dst.octets(), src.octets());
+    [t, a, b, c, d, e, f, g, h, i, j, k, l]
+}
+
 /// TYPE and LENGTH. Bodies are far below 4 GiB: every one passed a frame limit.
-fn header(frame_type: FrameType, body_len: usize) -> [u8; HEADER_LEN] {
+pub(crate) fn header(frame_type: FrameType, body_len: usize) -> [u8; HEADER_LEN] {
     let [a, b, c, d] = u32::try_from(body_len).unwrap_or(u32::MAX).to_be_bytes();
     [frame_type.0, a, b, c, d]
 }

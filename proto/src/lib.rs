@@ -13,6 +13,7 @@
 //! | [`zlib`] | compressed bodies, inflated within a limit |
 //! | [`packet`] | the one place where an IP header is parsed |
 //! | [`sd`] | what hubs tell each other of their networks |
+//! | [`federation`] | the same between hubs of ours, and the frames that they forward |
 //! | [`tunnel`] | end-to-end encrypted tunnels between two agents |
 //! | [`identity`] | a node's key, and its fingerprint for people |
 //! | [`label`] | what a node may be called |
@@ -27,6 +28,7 @@
 #![warn(missing_docs)]
 
 pub mod buffer;
+pub mod federation;
 pub mod frame;
 pub mod identity;
 pub mod join_string;

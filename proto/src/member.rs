@@ -1,4 +1,5 @@
-//! Between an agent and its hub: a handshake that shows both keys, and a channel of sealed words.
+//! Between a hub and an agent, or another hub: a handshake that shows both keys, and a channel of
+//! sealed words.
 //!
 //! ```text
 //! agent                                     hub
@@ -12,7 +13,9 @@
 //! ```
 //!
 //! The handshake is `Noise_XX_25519_AESGCM_SHA256`, once a connection. Its prologue binds it to the
-//! greeting that the hub sent. The rest of the connection, S2C above all, is not sealed by this.
+//! greeting that the hub sent, and to what the dialler is. The rest of the connection, S2C above all, is
+//! not sealed by this. A hub that dials another one puts one byte behind message 1, and says `routes`
+//! where an agent says `join`; see [`crate::federation`].
 
 mod channel;
 mod control;
@@ -29,10 +32,36 @@ use crate::frame::{self, FrameType};
 use crate::identity::{IdentityKey, PublicKey};
 use crate::noise::{Answered, Initiator, PLAIN_MESSAGE_1_LEN, Responder, Terms};
 
-const PROLOGUE_LABEL: &[u8] = b"dosp-net-join-v1";
+/// Behind message 1 of a hub that dials. Nothing vouches for it, but the prologue depends on it.
+const PEER_MARK: &[u8] = &[0x01];
 
-fn terms(greeting: &[u8]) -> Terms {
-    Terms { psk: None, prologue: [PROLOGUE_LABEL, greeting].concat() }
+/// What a dialler is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A node that wants to join.
+    Join,
+    /// Another hub.
+    Peer,
+}
+
+impl Purpose {
+    const fn label(self) -> &'static [u8] {
+        match self {
+            Self::Join => b"dosp-net-join-v1",
+            Self::Peer => b"dosp-net-peer-v1",
+        }
+    }
+
+    const fn mark(self) -> &'static [u8] {
+        match self {
+            Self::Join => &[],
+            Self::Peer => PEER_MARK,
+        }
+    }
+
+    fn terms(self, greeting: &[u8]) -> Terms {
+        Terms { psk: None, prologue: [self.label(), greeting].concat() }
+    }
 }
 
 fn xhs(message: &[u8]) -> Vec<u8> {
@@ -41,7 +70,7 @@ fn xhs(message: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The agent's side of a handshake, until the hub answers.
+/// The dialler's side of a handshake, until the hub answers.
 #[derive(Debug)]
 pub struct Dialler(Initiator);
 
@@ -51,12 +80,14 @@ impl Dialler {
     /// # Errors
     /// Where the identity is of no use.
     pub fn start(
+        purpose: Purpose,
         identity: &IdentityKey,
         greeting: &[u8],
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, Vec<u8>), NoiseError> {
-        let initiator = Initiator::new(terms(greeting), rng);
-        let message_1 = initiator.message_1(identity)?;
+        let initiator = Initiator::new(purpose.terms(greeting), rng);
+        let mut message_1 = initiator.message_1(identity)?;
+        message_1.extend_from_slice(purpose.mark());
         Ok((Self(initiator), xhs(&message_1)))
     }
 
@@ -100,7 +131,10 @@ impl Introduced {
 }
 
 /// The hub's side of a handshake, once it has answered.
-pub struct Answerer(Responder);
+pub struct Answerer {
+    responder: Responder,
+    purpose: Purpose,
+}
 
 impl std::fmt::Debug for Answerer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -119,19 +153,28 @@ impl Answerer {
         body: &[u8],
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, Vec<u8>), NoiseError> {
-        if body.len() != PLAIN_MESSAGE_1_LEN {
-            return Err(NoiseError::Length);
-        }
-        let (responder, message_2) = Responder::answer(identity, &terms(greeting), body, &[], rng)?;
-        Ok((Self(responder), xhs(&message_2)))
+        let parts = body.split_at_checked(PLAIN_MESSAGE_1_LEN);
+        let (message_1, mark) = parts.ok_or(NoiseError::Length)?;
+        let purposes = [Purpose::Join, Purpose::Peer];
+        let purpose = purposes.into_iter().find(|purpose| purpose.mark() == mark);
+        let purpose = purpose.ok_or(NoiseError::Length)?;
+        let terms = purpose.terms(greeting);
+        let (responder, message_2) = Responder::answer(identity, &terms, message_1, &[], rng)?;
+        Ok((Self { responder, purpose }, xhs(&message_2)))
     }
 
-    /// Reads the last message: the agent's key, and the channel.
+    /// What the dialler says that it is; true once the handshake has been finished.
+    #[must_use]
+    pub const fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// Reads the last message: the dialler's key, and the channel.
     ///
     /// # Errors
     /// Where it does not verify.
     pub fn finish(self, body: &[u8]) -> Result<(PublicKey, Channel), NoiseError> {
-        let (key, _, keys) = self.0.read_message_3(body)?;
+        let (key, _, keys) = self.responder.read_message_3(body)?;
         Ok((key, Channel::new(&keys)))
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use dosp_proto::frame::{self, DEFAULT_MAX_BODY_LEN, FrameDecoder, FrameType};
 use dosp_proto::identity::IdentityKey;
-use dosp_proto::member::{Control, Dialler, Join, Welcome};
+use dosp_proto::member::{Control, Dialler, Join, Purpose, Welcome};
 use nix::sched::{CloneFlags, setns};
 use rand::rngs::StdRng;
 
@@ -39,7 +39,8 @@ pub fn join(socket: TcpStream, key: &IdentityKey, join: Join) -> Result<(Member,
     for wanted in [FrameType::AIP, FrameType::HSK] {
         frame::encode(&mut greeting, wanted, &member.frame_of(wanted)?);
     }
-    let (dialler, first) = Dialler::start(key, &greeting, &mut rand::make_rng::<StdRng>())?;
+    let (dialler, first) =
+        Dialler::start(Purpose::Join, key, &greeting, &mut rand::make_rng::<StdRng>())?;
     member.socket.write_all(&first)?;
     let introduced = dialler.read_answer(key, &member.frame_of(FrameType::XHS)?)?;
     let (third, mut channel) = introduced.finish()?;

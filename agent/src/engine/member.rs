@@ -160,7 +160,12 @@ impl Engine {
             Control::Frame(frame_type, body) => {
                 self.handle_control_frame(frame_type, &body, now.instant);
             }
-            Control::Join(_) | Control::Pong | Control::Unknown(_) => {
+            Control::Join(_)
+            | Control::Pong
+            | Control::Routes(_)
+            | Control::Networks(_)
+            | Control::List(_)
+            | Control::Unknown(_) => {
                 self.drops.add(DropReason::UnexpectedFrame);
             }
         }

@@ -49,6 +49,8 @@ impl FrameType {
     pub const XHS: Self = Self(0x20);
     /// A sealed word between the two.
     pub const XCTL: Self = Self(0x21);
+    /// An S2C frame on its way from hub to hub; see [`crate::federation`].
+    pub const FWD: Self = Self(0x22);
 
     /// Whether only 0.2.x knows it: a hub sends such a type only to a client that has sent one.
     #[must_use]
@@ -81,6 +83,7 @@ impl fmt::Debug for FrameType {
             Self::MPAK => "MPAK",
             Self::XHS => "XHS",
             Self::XCTL => "XCTL",
+            Self::FWD => "FWD",
             Self(other) => return write!(f, "0x{other:02X}"),
         };
         f.write_str(name)

@@ -1,13 +1,16 @@
-//! What an agent and its hub say to each other in XCTL.
+//! What an agent and its hub, or two hubs, say to each other in XCTL.
 //!
 //! ```text
 //! [kind u8] [JSON object, UTF-8]          unknown fields are ignored, kinds of later revisions too
 //! [9]       [TYPE u8] [BODY]              a DoSP control frame, sealed
 //! ```
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::OpenError;
+use crate::federation::{RemoteNetwork, Routes};
 use crate::frame::FrameType;
 use crate::identity::PublicKey;
 use crate::join_string::JoinKey;
@@ -27,6 +30,9 @@ const PONG: u8 = 7;
 const LEAVE: u8 = 8;
 const FRAME: u8 = 9;
 const RESTARTING: u8 = 10;
+const ROUTES: u8 = 11;
+const NETWORKS: u8 = 12;
+const LIST: u8 = 13;
 
 /// One sealed word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +49,7 @@ pub enum Control {
     Gone(Gone),
     /// Hub: do you live?
     Ping,
-    /// Agent: I do.
+    /// Agent, or another hub: I do.
     Pong,
     /// Agent: forget me. Hub: done.
     Leave,
@@ -51,6 +57,12 @@ pub enum Control {
     Frame(FrameType, Vec<u8>),
     /// Hub: I end now and am back in a moment.
     Restarting,
+    /// Hub to hub: where I lead.
+    Routes(Routes),
+    /// Hub to agent: the networks of other hubs, all of them.
+    Networks(Vec<RemoteNetwork>),
+    /// Hub to hub: tell me who is in this network, and what changes there.
+    List(Network),
     /// Something of a later revision, to be ignored.
     Unknown(u8),
 }
@@ -91,6 +103,9 @@ pub struct Welcome {
     /// Unix seconds by the hub's clock.
     #[serde(default)]
     pub time: u64,
+    /// The networks of other hubs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<RemoteNetwork>,
 }
 
 /// Why a node is not let in.
@@ -141,9 +156,12 @@ pub enum Refusal {
     Other,
 }
 
-/// A part of the directory.
+/// A part of the directory of one network.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Nodes {
+    /// Which one, unless it is the network of the hub that says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// Whether everything that was told before is void.
     #[serde(default)]
     pub is_snapshot: bool,
@@ -180,6 +198,25 @@ pub struct Gone {
     pub vip: Vip,
     /// Why it did not.
     pub why: GoneReason,
+    /// Who sent it, between hubs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Vip>,
+    /// How many links this may still pass, between hubs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ttl: u8,
+}
+
+impl Gone {
+    /// As a hub tells it to its own client.
+    #[must_use]
+    pub const fn new(vip: Vip, why: GoneReason) -> Self {
+        Self { vip, why, to: None, ttl: 0 }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 /// Why a frame went nowhere.
@@ -188,9 +225,31 @@ pub struct Gone {
 pub enum GoneReason {
     /// A member that is not connected.
     Offline,
+    /// No way leads to the hub whose network it is in.
+    Unreachable,
+    /// The frame is longer than a hub on the way takes.
+    TooLong,
     /// Nobody has this vIP.
     #[serde(other)]
     Unknown,
+}
+
+/// The JSON object of [`Control::Networks`].
+#[derive(Serialize, Deserialize)]
+struct Networks<'a> {
+    networks: Cow<'a, [RemoteNetwork]>,
+}
+
+impl<'a> From<&'a Vec<RemoteNetwork>> for Networks<'a> {
+    fn from(networks: &'a Vec<RemoteNetwork>) -> Self {
+        Self { networks: networks.into() }
+    }
+}
+
+/// The JSON object of [`Control::List`].
+#[derive(Serialize, Deserialize)]
+struct List {
+    network: Network,
 }
 
 impl Control {
@@ -208,6 +267,9 @@ impl Control {
             Self::Leave => empty(LEAVE),
             Self::Frame(frame_type, body) => [&[FRAME, frame_type.0], &**body].concat(),
             Self::Restarting => empty(RESTARTING),
+            Self::Routes(routes) => json(ROUTES, routes),
+            Self::Networks(networks) => json(NETWORKS, &Networks::from(networks)),
+            Self::List(network) => json(LIST, &List { network: *network }),
             Self::Unknown(kind) => empty(*kind),
         }
     }
@@ -234,6 +296,15 @@ impl Control {
                 Self::Frame(FrameType(frame_type), body.to_vec())
             }
             RESTARTING => Self::Restarting,
+            ROUTES => Self::Routes(serde_json::from_slice(content).map_err(malformed)?),
+            NETWORKS => {
+                let networks: Networks<'_> = serde_json::from_slice(content).map_err(malformed)?;
+                Self::Networks(networks.networks.into_owned())
+            }
+            LIST => {
+                let List { network } = serde_json::from_slice(content).map_err(malformed)?;
+                Self::List(network)
+            }
             other => Self::Unknown(other),
         })
     }

@@ -3,6 +3,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
+use crate::federation::{Claim, RemoteNetwork, Routes};
 use crate::label::Label;
 use crate::message::{Hsk, encode_greeting};
 use crate::vip::{Network, Vip};
@@ -23,7 +24,8 @@ impl Ends {
     }
 
     fn channels(&mut self) -> (Channel, Channel) {
-        let (dialler, first) = Dialler::start(&self.agent, &self.greeting, &mut self.rng).unwrap();
+        let (dialler, first) =
+            Dialler::start(Purpose::Join, &self.agent, &self.greeting, &mut self.rng).unwrap();
         let (answerer, second) =
             Answerer::answer(&self.hub, &self.greeting, body(&first), &mut self.rng).unwrap();
         let introduced = dialler.read_answer(&self.agent, body(&second)).unwrap();
@@ -54,6 +56,7 @@ fn words() -> Vec<(Control, &'static [u8])> {
         name: "bob".parse::<Label>().ok(),
         is_closed: true,
         time: 1_800_000_000,
+        networks: Vec::new(),
     };
     let refused = Refused { reason: Refusal::NameTaken, text: "no".to_owned(), time: 7 };
     vec![
@@ -71,7 +74,7 @@ fn words() -> Vec<(Control, &'static [u8])> {
             br#"{"is_snapshot":false,"nodes":[{"key":"AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=","vip":"10.1.2.3","name":"bob","is_online":true}],"is_done":true}"#,
         ),
         (
-            Control::Gone(Gone { vip: Vip::from([10, 1, 2, 3]), why: GoneReason::Offline }),
+            Control::Gone(gone()),
             br#"{"vip":"10.1.2.3","why":"offline"}"#,
         ),
         (Control::Ping, b"{}"),
@@ -79,7 +82,51 @@ fn words() -> Vec<(Control, &'static [u8])> {
         (Control::Leave, b"{}"),
         (Control::Frame(FrameType::FN, b"time".to_vec()), b"\x05time"),
         (Control::Restarting, b"{}"),
+        (
+            Control::Routes(routes()),
+            br#"{"max_frame_len":1048576,"routes":[{"network":"7.11.0.0/24","hub":"berlin","path":["01020304"]}]}"#,
+        ),
+        (
+            Control::Networks(vec![remote()]),
+            br#"{"networks":[{"network":"7.11.0.0/24","hub":"berlin","num_hops":1}]}"#,
+        ),
+        (Control::List("7.11.0.{x}".parse().unwrap()), br#"{"network":"7.11.0.0/24"}"#),
     ]
+}
+
+fn gone() -> Gone {
+    Gone { vip: Vip::from([10, 1, 2, 3]), why: GoneReason::Offline, to: None, ttl: 0 }
+}
+
+fn routes() -> Routes {
+    let network = "7.11.0.{x}".parse().unwrap();
+    let claim = Claim { network, hub: "berlin".parse().ok(), path: vec![[1, 2, 3, 4].into()] };
+    Routes { max_frame_len: 1 << 20, routes: vec![claim] }
+}
+
+fn remote() -> RemoteNetwork {
+    let network = "7.11.0.{x}".parse().unwrap();
+    RemoteNetwork { network, hub: "berlin".parse().ok(), num_hops: Some(1) }
+}
+
+#[test]
+fn fields_of_hubs_and_of_other_networks_are_golden() {
+    let gone = Gone { to: "7.11.0.3".parse().ok(), ttl: 7, why: GoneReason::Unreachable, ..gone() };
+    let page = Nodes { network: "7.11.0.{x}".parse().ok(), is_done: true, ..Nodes::default() };
+    let words = [
+        (Control::Gone(gone), r#"{"vip":"10.1.2.3","why":"unreachable","to":"7.11.0.3","ttl":7}"#),
+        (
+            Control::Nodes(page),
+            r#"{"network":"7.11.0.0/24","is_snapshot":false,"nodes":[],"is_done":true}"#,
+        ),
+    ];
+    for (word, content) in words {
+        assert_eq!(
+            word.encode()[1..].escape_ascii().to_string(),
+            content.escape_default().to_string()
+        );
+        assert_eq!(Control::decode(&word.encode()), Ok(word));
+    }
 }
 
 #[test]
@@ -137,7 +184,8 @@ fn replayed_reordered_reflected_and_changed_words_do_not_open() {
 #[test]
 fn handshake_is_bound_to_the_greeting() {
     let mut ends = Ends::new();
-    let (dialler, first) = Dialler::start(&ends.agent, &ends.greeting, &mut ends.rng).unwrap();
+    let (dialler, first) =
+        Dialler::start(Purpose::Join, &ends.agent, &ends.greeting, &mut ends.rng).unwrap();
     let other = encode_greeting(Vip::NONE, Hsk::OURS);
     let (_, second) = Answerer::answer(&ends.hub, &other, body(&first), &mut ends.rng).unwrap();
     assert!(dialler.read_answer(&ends.agent, body(&second)).is_err());
@@ -146,7 +194,8 @@ fn handshake_is_bound_to_the_greeting() {
 #[test]
 fn replayed_handshake_makes_no_channel() {
     let mut ends = Ends::new();
-    let (dialler, first) = Dialler::start(&ends.agent, &ends.greeting, &mut ends.rng).unwrap();
+    let (dialler, first) =
+        Dialler::start(Purpose::Join, &ends.agent, &ends.greeting, &mut ends.rng).unwrap();
     let answer = |ends: &mut Ends| {
         Answerer::answer(&ends.hub, &ends.greeting, body(&first), &mut ends.rng).unwrap()
     };
@@ -165,7 +214,14 @@ fn replayed_handshake_makes_no_channel() {
 fn network_is_told_in_either_form() {
     for text in ["10.1.2.0/24", "10.0.0.0/16"] {
         let network: Network = text.parse().unwrap();
-        let welcome = Welcome { vip: Vip::NONE, network, name: None, is_closed: false, time: 0 };
+        let welcome = Welcome {
+            vip: Vip::NONE,
+            network,
+            name: None,
+            is_closed: false,
+            time: 0,
+            networks: Vec::new(),
+        };
         let word = Control::Welcome(Box::new(welcome));
         assert_eq!(Control::decode(&word.encode()), Ok(word));
     }
@@ -175,5 +231,26 @@ proptest! {
     #[test]
     fn any_plaintext_is_survived(text in proptest::collection::vec(any::<u8>(), 0..200)) {
         drop(Control::decode(&text));
+    }
+}
+
+#[test]
+fn hub_that_dials_is_told_from_an_agent_and_neither_passes_for_the_other() {
+    let mut ends = Ends::new();
+    for (purpose, len) in [(Purpose::Join, 32), (Purpose::Peer, 33)] {
+        let (dialler, first) =
+            Dialler::start(purpose, &ends.agent, &ends.greeting, &mut ends.rng).unwrap();
+        assert_eq!(body(&first).len(), len);
+        let (answerer, _) =
+            Answerer::answer(&ends.hub, &ends.greeting, body(&first), &mut ends.rng).unwrap();
+        assert_eq!(answerer.purpose(), purpose);
+        // Somebody on the way says that it is the other one.
+        let mut other = body(&first)[..32].to_vec();
+        if purpose == Purpose::Join {
+            other.push(0x01);
+        }
+        let (_, second) =
+            Answerer::answer(&ends.hub, &ends.greeting, &other, &mut ends.rng).unwrap();
+        assert!(dialler.read_answer(&ends.agent, body(&second)).is_err());
     }
 }

@@ -227,6 +227,7 @@ impl Hub {
             name: member.name.clone(),
             is_closed: self.is_closed(),
             time: now,
+            networks: Vec::new(),
         }))
     }
 

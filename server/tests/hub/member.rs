@@ -3,7 +3,7 @@
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::identity::{IdentityKey, PublicKey};
 use dosp_proto::join_string::{JoinKey, JoinString};
-use dosp_proto::member::{Channel, Control, Dialler, Join, Refused, Welcome};
+use dosp_proto::member::{Channel, Control, Dialler, Join, Purpose, Refused, Welcome};
 use dosp_proto::message::{Aip, Hsk};
 use dosp_proto::vip::Vip;
 use dosp_server::HubHandle;
@@ -54,7 +54,8 @@ impl Introduced {
         let mut client = Client::speechless(socket);
         let greeting = read_greeting(&mut client).await;
         let mut rng: StdRng = rand::make_rng();
-        let (dialler, first) = Dialler::start(identity, &greeting, &mut rng).unwrap();
+        let (dialler, first) =
+            Dialler::start(Purpose::Join, identity, &greeting, &mut rng).unwrap();
         client.send_bytes(&first).await;
         let (frame_type, second) = client.recv().await;
         assert_eq!(frame_type, FrameType::XHS, "{}", second.escape_ascii());

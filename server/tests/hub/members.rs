@@ -137,7 +137,7 @@ async fn members_talk_and_are_told_who_is_there() {
             Control::Gone(gone) => Some(gone),
             _ => None,
         };
-        assert_eq!(alice.until(gone).await, Gone { vip: vip(to), why });
+        assert_eq!(alice.until(gone).await, Gone::new(vip(to), why));
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dosp_proto::frame::FrameType;
 use dosp_proto::join_string::JoinKey;
-use dosp_proto::member::Dialler;
+use dosp_proto::member::{Dialler, Purpose};
 use rand::rngs::StdRng;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -132,7 +132,8 @@ async fn flood_of_handshakes_does_not_touch_members() {
     // What the hub says first is the same for everybody, so one first message is good for all.
     let greeting = read_greeting(&mut Client::speechless(hub.connect(0).await)).await;
     let (_, first) =
-        Dialler::start(&identity(), &greeting, &mut rand::make_rng::<StdRng>()).unwrap();
+        Dialler::start(Purpose::Join, &identity(), &greeting, &mut rand::make_rng::<StdRng>())
+            .unwrap();
     let first: Arc<[u8]> = first.into();
     let flooding = {
         let hub = Arc::clone(&hub);

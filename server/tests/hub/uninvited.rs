@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dosp_proto::frame::{self, FrameType};
-use dosp_proto::member::{Control, Dialler, Join, Refusal};
+use dosp_proto::member::{Control, Dialler, Join, Purpose, Refusal};
 use dosp_server::members::command::{MembersReply, MembersRequest};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -101,7 +101,7 @@ async fn join_that_is_sent_again_is_worth_nothing() {
     let mut client = Client::speechless(connect(&hub).await);
     let greeting = read_greeting(&mut client).await;
     let mut rng: StdRng = rand::make_rng();
-    let (dialler, mut sent) = Dialler::start(&node, &greeting, &mut rng).unwrap();
+    let (dialler, mut sent) = Dialler::start(Purpose::Join, &node, &greeting, &mut rng).unwrap();
     client.send_bytes(&sent).await;
     let (_, second) = client.recv().await;
     let introduced = dialler.read_answer(&node, &second).unwrap();

@@ -3,8 +3,8 @@
 use dosp_proto::frame::FrameType;
 use dosp_proto::identity::{IdentityKey, PublicKey};
 use dosp_proto::member::{
-    Answerer, Channel, Control, Dialler, Gone, GoneReason, Node as Listed, Nodes, Refusal, Refused,
-    Welcome,
+    Answerer, Channel, Control, Dialler, Gone, GoneReason, Node as Listed, Nodes, Purpose, Refusal,
+    Refused, Welcome,
 };
 use dosp_proto::tunnel::v2::Kind;
 use rand::SeedableRng;
@@ -28,14 +28,21 @@ impl Net {
         let mut rng = StdRng::seed_from_u64(100);
         let hub = IdentityKey::generate(&mut rng);
         let identity = self.nodes[i].identity.clone();
-        let (dialler, first) = Dialler::start(&identity, b"greeting", &mut rng).unwrap();
+        let (dialler, first) =
+            Dialler::start(Purpose::Join, &identity, b"greeting", &mut rng).unwrap();
         let (answerer, second) =
             Answerer::answer(&hub, b"greeting", &first[5..], &mut rng).unwrap();
         let (third, ours) = dialler.read_answer(&identity, &second[5..]).unwrap().finish().unwrap();
         let (_, theirs) = answerer.finish(&third[5..]).unwrap();
         let name = NAMES[i].parse().ok();
-        let welcome =
-            Welcome { vip: self.nodes[i].vip, network: network(), name, is_closed, time: 0 };
+        let welcome = Welcome {
+            vip: self.nodes[i].vip,
+            network: network(),
+            name,
+            is_closed,
+            time: 0,
+            networks: Vec::new(),
+        };
         let membership = Membership { channel: ours, hub_key: *hub.public(), welcome };
         self.nodes[i].engine.become_member(membership);
         self.link_up(i, self.nodes[i].vip);
@@ -68,7 +75,7 @@ impl Net {
 }
 
 fn directory(nodes: Vec<Listed>) -> Control {
-    Control::Nodes(Nodes { is_snapshot: true, nodes, removed: Vec::new(), is_done: true })
+    Control::Nodes(Nodes { is_snapshot: true, nodes, is_done: true, ..Nodes::default() })
 }
 
 fn stranger() -> PublicKey {
@@ -187,8 +194,14 @@ fn moved_node_keeps_its_tunnels() {
     net.hub.clients.remove(&vip(1));
     net.hub.clients.insert(to, 1);
     net.nodes[1].vip = to;
-    let welcome =
-        Welcome { vip: to, network: network(), name: "bob".parse().ok(), is_closed: true, time: 0 };
+    let welcome = Welcome {
+        vip: to,
+        network: network(),
+        name: "bob".parse().ok(),
+        is_closed: true,
+        time: 0,
+        networks: Vec::new(),
+    };
     net.say(1, &mut channels[1], &Control::Welcome(Box::new(welcome)));
     let moved =
         |event: &Event| matches!(event, Event::Place(PlaceChange::Moved(place)) if place.vip == to);
@@ -209,7 +222,7 @@ fn packet_for_who_is_gone_is_answered_at_once() {
     let packet = super::udp(vip(0), vip(9), b"anybody there?");
     net.send(0, &packet);
     assert!(net.nodes[0].answers.is_empty());
-    let gone = Gone { vip: vip(9), why: GoneReason::Offline };
+    let gone = Gone::new(vip(9), GoneReason::Offline);
     net.say(0, &mut channels[0], &Control::Gone(gone));
     assert_eq!(net.nodes[0].answers.len(), 1, "host unreachable");
     assert_eq!(net.drops(0, DropReason::Unreachable), 1);
@@ -245,7 +258,7 @@ fn gone_does_not_end_a_session() {
     let mut net = Net::new(2);
     let mut channels = net.become_members(true);
     net.open(0, 1);
-    let gone = Gone { vip: vip(1), why: GoneReason::Offline };
+    let gone = Gone::new(vip(1), GoneReason::Offline);
     net.say(0, &mut channels[0], &Control::Gone(gone));
     let sealed = super::seal(&mut net, 1, 0, Kind::Message, b"still here");
     net.give(0, &sealed);
@@ -263,6 +276,7 @@ fn hub_can_neither_give_an_impossible_vip_nor_write_into_the_log() {
             name: None,
             is_closed: false,
             time: 0,
+            networks: Vec::new(),
         };
         net.say(0, &mut channels[0], &Control::Welcome(Box::new(welcome)));
     }
@@ -291,7 +305,7 @@ fn peer_that_said_goodbye_is_missed_at_once() {
     net.link_down(1);
     let packet = net.packet(0, 1, b"anybody there?");
     net.send(0, &packet);
-    let gone = Gone { vip: vip(1), why: GoneReason::Offline };
+    let gone = Gone::new(vip(1), GoneReason::Offline);
     net.say(0, &mut channels[0], &Control::Gone(gone));
     assert_eq!(net.nodes[0].answers.len(), 1, "host unreachable, though it was there just now");
 }

@@ -6,7 +6,7 @@ use dosp_proto::frame::FrameType;
 use dosp_proto::identity::{IdentityKey, PublicKey};
 use dosp_proto::join_string::JoinKey;
 use dosp_proto::label::Label;
-use dosp_proto::member::{self, Channel, Control, Dialler, Refused, Welcome};
+use dosp_proto::member::{self, Channel, Control, Dialler, Purpose, Refused, Welcome};
 use dosp_proto::message::Hsk;
 use rand::CryptoRng;
 
@@ -57,7 +57,8 @@ impl Join {
         now: Instant,
         rng: &mut impl CryptoRng,
     ) -> Result<(), JoinError> {
-        let (dialler, frame) = Dialler::start(&self.credentials.identity, &self.greeting, rng)?;
+        let (dialler, frame) =
+            Dialler::start(Purpose::Join, &self.credentials.identity, &self.greeting, rng)?;
         self.transmit.extend(frame);
         self.entering = Some(Entering::Introducing(dialler));
         self.state = State::Entering { hub, until: now + JOIN_TIMEOUT };

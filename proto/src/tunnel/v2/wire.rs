@@ -148,6 +148,15 @@ impl Header {
     }
 }
 
+/// Whether a hub may drop this DATA of a dosp-net member: a frame of version 2 that belongs to a flow.
+/// Everything else a tunnel would miss.
+#[must_use]
+pub fn may_be_dropped(data: &[u8]) -> bool {
+    data.first_chunk().is_some_and(|header| {
+        header.first() == Some(&FRAME_MARK) && Header::decode(header).flow != 0
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -201,5 +210,14 @@ mod tests {
         fn any_bytes_are_a_message_or_none(data in prop::collection::vec(any::<u8>(), 0..120)) {
             std::hint::black_box(Message::parse(&data));
         }
+    }
+
+    #[test]
+    fn only_frames_that_belong_to_a_flow_may_be_dropped() {
+        let header = Header { flow: 1, receiver: 0, counter: 0 };
+        assert!(may_be_dropped(&header.encode()));
+        assert!(!may_be_dropped(&Header { flow: 0, ..header }.encode()));
+        assert!(!may_be_dropped(&header.encode()[..14]));
+        assert!(!may_be_dropped(&HELLO));
     }
 }

@@ -34,6 +34,6 @@ impl Hub {
         if !self.is_member(id) {
             return None;
         }
-        self.seal(id, &Control::Gone(Gone { vip, why }))
+        self.seal(id, &Control::Gone(Gone::new(vip, why)))
     }
 }

@@ -355,6 +355,7 @@ fn welcome(octets: [u8; 4]) -> Welcome {
         name: "bob".parse().ok(),
         is_closed: true,
         time: 1_800_000_000,
+        networks: Vec::new(),
     }
 }
 

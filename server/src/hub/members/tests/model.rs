@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use dosp_proto::frame::HEADER_LEN;
 use dosp_proto::identity::IdentityKey;
-use dosp_proto::member::{Answerer, Dialler};
+use dosp_proto::member::{Answerer, Dialler, Purpose};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -80,7 +80,8 @@ impl Bench {
     /// What the hub seals with, for the node of this number.
     fn sealer(&mut self, number: u8) -> Sealer {
         let (node, hub) = (&self.identities[usize::from(number)], &self.identities[4]);
-        let (dialler, first) = Dialler::start(node, GREETING, &mut self.rng).unwrap();
+        let (dialler, first) =
+            Dialler::start(Purpose::Join, node, GREETING, &mut self.rng).unwrap();
         let body = &first[HEADER_LEN..];
         let (answerer, second) = Answerer::answer(hub, GREETING, body, &mut self.rng).unwrap();
         let introduced = dialler.read_answer(node, &second[HEADER_LEN..]).unwrap();

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use dosp_proto::frame::{self, FrameDecoder, FrameType};
 use dosp_proto::identity::IdentityKey;
 use dosp_proto::join_string::JoinString;
-use dosp_proto::member::{Channel, Control, Dialler, Join};
+use dosp_proto::member::{Channel, Control, Dialler, Join, Purpose};
 use rand::rngs::StdRng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -46,7 +46,7 @@ impl Link {
         for frame_type in [FrameType::AIP, FrameType::HSK] {
             frame::encode(&mut greeting, frame_type, &stream.expect(frame_type).await?);
         }
-        let (dialler, message_1) = Dialler::start(identity, &greeting, rng)?;
+        let (dialler, message_1) = Dialler::start(Purpose::Join, identity, &greeting, rng)?;
         stream.send(&message_1).await?;
         let message_2 = stream.expect(FrameType::XHS).await?;
         let introduced = dialler.read_answer(identity, &message_2)?;
