@@ -143,6 +143,19 @@ impl Network {
         u32::from(vip) & mask(self.prefix_len) == self.base
     }
 
+    /// Whether all of `other` lies in it.
+    #[must_use]
+    pub fn holds(self, other: Self) -> bool {
+        self.prefix_len <= other.prefix_len && self.contains(other.address())
+    }
+
+    /// Whether an address lies in both.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        // Of two prefixes that share an address, one holds the other.
+        self.holds(other) || other.holds(self)
+    }
+
     /// Whether a client can have `vip`: in the network, and neither its address, nor the hub's, nor
     /// the broadcast address.
     #[must_use]
@@ -288,6 +301,22 @@ mod tests {
     }
 
     #[test]
+    fn prefix_holds_what_is_longer_and_begins_alike() {
+        for (large, small, holds, overlaps) in [
+            ("10.7.0.0/16", "10.7.0.0/16", true, true),
+            ("10.7.0.0/16", "10.7.9.0/24", true, true),
+            ("10.0.0.0/8", "10.255.255.252/30", true, true),
+            ("10.7.9.0/24", "10.7.0.0/16", false, true),
+            ("10.7.0.0/16", "10.8.0.0/16", false, false),
+            ("10.7.0.0/24", "10.7.1.0/24", false, false),
+        ] {
+            let (large, small) = (network(large), network(small));
+            assert_eq!((large.holds(small), large.overlaps(small)), (holds, overlaps), "{large}");
+            assert_eq!(small.overlaps(large), overlaps, "{small}");
+        }
+    }
+
+    #[test]
     fn vip_error_shows_the_text() {
         let error = "bob".parse::<Vip>().unwrap_err();
         assert_eq!(error.to_string(), "'bob' is no vIP, which is written like 7.10.0.2");
@@ -299,6 +328,19 @@ mod tests {
             if let Ok(network) = text.parse::<Network>() {
                 prop_assert_eq!(network.to_string().parse::<Network>().unwrap(), network);
             }
+        }
+
+        #[test]
+        fn holds_and_overlaps_agree_with_the_addresses(
+            one: u32, other: u32, lens in (8u8..=30, 8u8..=30), near: bool
+        ) {
+            let other = if near { one ^ (other & 0xFFF) } else { other };
+            let one = Network::containing(Vip::from(one), lens.0).unwrap();
+            let other = Network::containing(Vip::from(other), lens.1).unwrap();
+            let ends = |network: Network| (network.address(), network.broadcast());
+            let ((first, last), (other_first, other_last)) = (ends(one), ends(other));
+            prop_assert_eq!(one.holds(other), first <= other_first && other_last <= last);
+            prop_assert_eq!(one.overlaps(other), first <= other_last && other_first <= last);
         }
 
         #[test]
