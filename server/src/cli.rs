@@ -3,17 +3,18 @@
 mod ask;
 mod init;
 mod members;
+mod peers;
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use dosp_proto::vip::Network;
-use dosp_server::config::{self, ConfigError, LogFormat, Settings};
+use dosp_server::config::{self, ConfigError, LogFormat, PeerConfig, Settings};
 use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::client::ControlError;
 use dosp_server::control::server::{ControlServer, SocketError};
@@ -27,6 +28,7 @@ use tracing::{info, warn};
 use ask::{AdminArgs, StatusArgs};
 use init::{InitArgs, InitError};
 use members::{InviteArgs, MembersError, NodesArgs};
+use peers::PeersArgs;
 
 /// Read where it exists and no other file is given.
 const DEFAULT_FILE: &str = "/etc/dosp/server.toml";
@@ -57,7 +59,12 @@ const AFTER_HELP: &str = "\
 Without any option and any file the hub listens on 0.0.0.0:7744 and [::]:7744 and gives anyone who
 reaches it a vIP of 7.10.0.{x}.
 
-Environment: DOSP_HOST, DOSP_PORT, DOSP_IP_TEMPLATE, DOSP_LOG, DOSP_LOG_FORMAT.
+A peer is known by its KEY, which 'dosp-server peers' prints there, and sends for its NETWORK and for
+those behind networks=. Without a HOST it is not dialled. A published DoSP hub has no key: whoever
+answers at its address is 'unauthenticated'.
+
+Environment: DOSP_HOST, DOSP_PORT, DOSP_IP_TEMPLATE, DOSP_PEERS (HOST:PORT:TEMPLATE,... of published
+hubs), DOSP_LOG, DOSP_LOG_FORMAT.
 The order is: option, environment, file, default.";
 
 #[derive(Debug, Subcommand)]
@@ -79,6 +86,8 @@ enum Command {
     Invite(InviteArgs),
     /// Show the members, or change one
     Nodes(NodesArgs),
+    /// Show this hub's key, the hubs that it is linked with, and the networks behind them
+    Peers(PeersArgs),
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Args)]
@@ -89,6 +98,10 @@ struct RunArgs {
     /// Where vIPs come from: 7.10.0.{x} or 10.7.0.0/16
     #[arg(long, value_name = "TEMPLATE|CIDR", value_parser = config::parse_network)]
     network: Option<Network>,
+    /// Another hub to be linked with; may be given more than once. [HOST[:PORT]]=NETWORK, and behind
+    /// it ,key=KEY ,networks=NETWORK+NETWORK or ,unauthenticated
+    #[arg(long, value_name = "HOST[:PORT]=NETWORK,key=KEY", value_parser = parse_peer)]
+    peer: Vec<PeerConfig>,
     /// How many clients at a time
     #[arg(long, value_name = "N", value_parser = parse_max_clients)]
     max_clients: Option<usize>,
@@ -104,7 +117,7 @@ struct RunArgs {
     /// Folder of the hub's key and its members; without it there are none
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Local socket for status, admin, nodes and invite [default: /run/dosp/server.sock]
+    /// Local socket for status, admin, nodes, invite and peers [default: /run/dosp/server.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Configuration file [default: /etc/dosp/server.toml where it exists]
@@ -131,6 +144,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Init(args)) => init::init(args, cli.run.into_place()),
         Some(Command::Invite(args)) => members::invite(args, cli.run.into_place()),
         Some(Command::Nodes(args)) => members::nodes(args, cli.run.into_place()),
+        Some(Command::Peers(args)) => peers::peers(args, &cli.run.into_place()),
         Some(Command::Run(args)) => run(args.or(cli.run)),
         None => run(cli.run),
     };
@@ -242,6 +256,7 @@ impl RunArgs {
         Self {
             listen,
             network: self.network.or(other.network),
+            peer: if self.peer.is_empty() { other.peer } else { self.peer },
             max_clients: self.max_clients.or(other.max_clients),
             compression: self.compression || other.compression,
             builtin_functions: self.builtin_functions || other.builtin_functions,
@@ -269,6 +284,7 @@ impl RunArgs {
         Settings {
             listen,
             network: self.network,
+            peers: (!self.peer.is_empty()).then_some(self.peer),
             max_clients: self.max_clients,
             log: self.log,
             admin_token_file: self.admin_token_file,
@@ -284,6 +300,10 @@ impl RunArgs {
 
 fn parse_max_clients(text: &str) -> anyhow::Result<usize> {
     Ok(config::check_max_clients(text.parse()?)?)
+}
+
+fn parse_peer(text: &str) -> anyhow::Result<PeerConfig> {
+    config::parse_peer(text).map_err(|error| anyhow!("{error}\nhint: {}", error.hint()))
 }
 
 fn start_log(config: &Config) {

@@ -5,6 +5,7 @@
 
 mod error;
 mod file;
+mod peer;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,6 +21,7 @@ use crate::control::DEFAULT_SOCKET;
 use crate::functions::Program;
 pub use error::{ConfigError, ValueError};
 pub use file::EXAMPLE;
+pub use peer::{MAX_PEERS, PeerConfig, PeerError, PeersError, parse_peer};
 
 /// The port of DoSP.
 pub const DEFAULT_PORT: u16 = 7744;
@@ -83,6 +85,8 @@ pub struct Config {
     pub name: Option<Label>,
     /// Where nodes reach the hub: what join strings say. Empty, it is guessed.
     pub advertise: Vec<String>,
+    /// The other hubs that this one is linked with.
+    pub peers: Vec<PeerConfig>,
     /// The local socket.
     pub socket: PathBuf,
     /// The least important lines that are logged.
@@ -126,6 +130,8 @@ pub struct Settings {
     pub name: Option<Label>,
     /// See [`Config::advertise`].
     pub advertise: Option<Vec<String>>,
+    /// See [`Config::peers`].
+    pub peers: Option<Vec<PeerConfig>>,
     /// See [`Config::socket`].
     pub socket: Option<PathBuf>,
     /// See [`Config::log`].
@@ -146,6 +152,7 @@ impl Settings {
         Ok(Self {
             listen: listen_from(host, port),
             network: env.read("DOSP_IP_TEMPLATE", parse_network)?,
+            peers: env.read("DOSP_PEERS", peer::parse_peers_variable)?,
             log: env.read("DOSP_LOG", parse_level)?,
             log_format: env.read("DOSP_LOG_FORMAT", parse_format)?,
             ..Self::default()
@@ -165,6 +172,11 @@ impl Settings {
         if has_state && self.compression == Some(true) {
             return Err(ConfigError::Together { key: "state", other: "compression" });
         }
+        let peers = self.peers.as_deref().unwrap_or_default();
+        if !peers.is_empty() && self.compression == Some(true) {
+            return Err(ConfigError::Together { key: "peer", other: "compression" });
+        }
+        peer::check_all(peers, self.network.unwrap_or(Network::DEFAULT), has_state)?;
         Ok(())
     }
 
@@ -185,6 +197,7 @@ impl Settings {
             closed: self.closed.or(other.closed),
             name: self.name.or(other.name),
             advertise: self.advertise.or(other.advertise),
+            peers: self.peers.or(other.peers),
             socket: self.socket.or(other.socket),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
@@ -209,6 +222,7 @@ impl From<Settings> for Config {
             closed: settings.closed.unwrap_or(false),
             name: settings.name,
             advertise: settings.advertise.unwrap_or_default(),
+            peers: settings.peers.unwrap_or_default(),
             socket: settings.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
             log: settings.log.unwrap_or(LevelFilter::INFO),
             log_format: settings.log_format.unwrap_or_default(),
@@ -282,7 +296,11 @@ pub fn parse_network(text: &str) -> Result<Network, ValueError> {
 /// # Errors
 /// Anything else.
 pub fn parse_advertise(text: &str) -> Result<String, ValueError> {
-    let wrong = || ValueError::Advertise { text: text.to_owned() };
+    host_and_port(text).ok_or_else(|| ValueError::Advertise { text: text.to_owned() })
+}
+
+/// `HOST` or `HOST:PORT`, as `HOST:PORT`.
+fn host_and_port(text: &str) -> Option<String> {
     let is_host = |host: &str| {
         let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         !host.is_empty() && host.bytes().all(letter)
@@ -292,14 +310,14 @@ pub fn parse_advertise(text: &str) -> Result<String, ValueError> {
         inner.is_some_and(|addr| addr.parse::<Ipv6Addr>().is_ok())
     };
     if text.len() > MAX_ADVERTISE_LEN {
-        return Err(wrong());
+        return None;
     }
     if is_host(text) || is_v6(text) {
-        return Ok(format!("{text}:{DEFAULT_PORT}"));
+        return Some(format!("{text}:{DEFAULT_PORT}"));
     }
-    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let has_port = port.parse::<u16>().is_ok_and(|port| port != 0);
-    if has_port && (is_host(host) || is_v6(host)) { Ok(text.to_owned()) } else { Err(wrong()) }
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse::<u16>().ok().filter(|port| *port != 0)?;
+    (is_host(host) || is_v6(host)).then(|| format!("{host}:{port}"))
 }
 
 /// Reads a level by name.

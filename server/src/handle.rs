@@ -1,5 +1,7 @@
 //! A running hub, for those on its machine who look after it.
 
+mod peers;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

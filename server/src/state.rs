@@ -21,7 +21,7 @@ use dosp_proto::vip::{Network, Vip};
 use tokio::sync::Semaphore;
 
 use crate::buffers::BufferPool;
-use crate::config::Config;
+use crate::config::{Config, PeerConfig};
 use crate::functions::Functions;
 use crate::hub::{
     EXIT_KICKED, Effect, FrameCounters, Hub, HubReport, Outcome, Refused, SessionId, SessionVip,
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     /// What the hub is called.
     pub(crate) name: Option<Label>,
     pub(crate) network: Network,
+    /// The other hubs that this one is to be linked with.
+    pub(crate) peers: Vec<PeerConfig>,
     pub(crate) max_frame_len: usize,
     pub(crate) compression: bool,
     pub(crate) write_timeout: Duration,
@@ -77,6 +79,7 @@ impl Shared {
             functions: Arc::new(Functions::new(config.builtin_functions, &config.functions)),
             name: config.name.clone(),
             network: config.network,
+            peers: config.peers.clone(),
             max_frame_len: config.max_frame_len,
             compression: config.compression,
             write_timeout: config.write_timeout,

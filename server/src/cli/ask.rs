@@ -14,12 +14,12 @@ use super::Place;
 #[derive(Debug, Args)]
 pub(super) struct SocketArg {
     /// The hub's local socket [default: that of /etc/dosp/server.toml, or /run/dosp/server.sock]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", global = true)]
     socket: Option<PathBuf>,
 }
 
 impl SocketArg {
-    fn path(self, place: &Place) -> anyhow::Result<PathBuf> {
+    pub(super) fn path(self, place: &Place) -> anyhow::Result<PathBuf> {
         match self.socket.or_else(|| place.socket.clone()) {
             Some(path) => Ok(path),
             None => Ok(place.file()?.socket.unwrap_or_else(|| DEFAULT_SOCKET.into())),

@@ -125,7 +125,8 @@ fn say(join: &JoinString, network: Network, file: &Path, state: &Path) {
     tell(&format!("network        {network}, the hub is {}", network.hub()));
     tell(&format!("configuration  {}", file.display()));
     tell(&format!("state          {}", state.display()));
-    tell(&format!("hub key        {}", join.hub_key.fingerprint()));
+    tell(&format!("fingerprint    {}", join.hub_key.fingerprint()));
+    tell(&format!("key            {}", join.hub_key));
     tell(&format!("nodes reach it at {at}; 'advertise' in the configuration says otherwise"));
     let config = match file.to_str() {
         Some(DEFAULT_FILE) => String::new(),

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use dosp_proto::label::LabelError;
 use dosp_proto::vip::NetworkError;
 
+use super::peer::{PeerError, PeersError};
+
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -42,6 +44,8 @@ pub enum ConfigError {
         key: String,
         /// The key that was probably meant.
         nearest: Option<&'static str>,
+        /// All keys that could stand there.
+        known: &'static [&'static str],
     },
     /// A value in the file means nothing.
     #[error("{}:{line}: {key}", path.display())]
@@ -79,6 +83,9 @@ pub enum ConfigError {
         /// The other.
         other: &'static str,
     },
+    /// Peers that cannot be so together, or not of this hub.
+    #[error(transparent)]
+    Peers(#[from] PeersError),
 }
 
 impl ConfigError {
@@ -91,13 +98,17 @@ impl ConfigError {
             }
             Self::Syntax { .. } => "the example server/server.example.toml shows every key".into(),
             Self::UnknownKey { nearest: Some(nearest), .. } => format!("did you mean '{nearest}'?"),
-            Self::UnknownKey { nearest: None, .. } => {
-                format!("the keys are {}", super::file::KEYS.join(", "))
+            Self::UnknownKey { nearest: None, known, .. } => {
+                format!("the keys are {}", known.join(", "))
             }
             Self::Needs { other, .. } => format!("'dosp-server init' makes one, or give --{other}"),
+            Self::Together { key: "peer", other } => {
+                format!("leave '{other}' out: a hub that compresses cannot be linked with others")
+            }
             Self::Together { other, .. } => {
                 format!("leave '{other}' out: what agents of members send is sealed anyway")
             }
+            Self::Peers(error) => error.hint().to_owned(),
             Self::Value { source, .. } | Self::Variable { source, .. } => source.hint().to_owned(),
         }
     }
@@ -145,6 +156,9 @@ pub enum ValueError {
         /// What was given.
         text: String,
     },
+    /// No peer.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
     /// A hub that nobody may join.
     #[error("a hub needs room for at least one client")]
     NoClients,
@@ -204,6 +218,7 @@ impl ValueError {
             Self::Advertise { .. } => {
                 "write it like hub.example, 192.0.2.1:7744 or [2001:db8::1]:7744"
             }
+            Self::Peer(error) => error.hint(),
             Self::NoClients => "leave it out for the default",
             Self::FrameLen { .. } => "leave it out for the default, 1048576",
             Self::NoProgram => "write it like exec = [\"/usr/bin/df\", \"-h\"]; there is no shell",

@@ -1,8 +1,9 @@
 //! The configuration file: raw TOML into checked [`Settings`].
 
+mod peers;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,12 +16,13 @@ use super::{
     parse_advertise, parse_format, parse_level, parse_listen, parse_network,
 };
 use crate::functions::{Allow, Program};
+use peers::RawPeer;
 
 /// The commented example; without the comment signs it says what the defaults say.
 pub const EXAMPLE: &str = include_str!("../../server.example.toml");
 
 /// All keys, for hints.
-pub(super) const KEYS: [&str; 16] = [
+pub(super) const KEYS: [&str; 17] = [
     "listen",
     "network",
     "max_clients",
@@ -34,6 +36,7 @@ pub(super) const KEYS: [&str; 16] = [
     "closed",
     "name",
     "advertise",
+    "peer",
     "socket",
     "log",
     "log_format",
@@ -45,7 +48,8 @@ pub(super) const MAX_MAX_FRAME_LEN: usize = 64 * 1024 * 1024;
 /// A client waits for the answer.
 const MAX_TIMEOUT_S: u32 = 300;
 
-/// A key that needs more changes than this to become another was not meant as that one.
+/// A key that needs more changes than this to become another, or than half of that one's letters, was not meant
+/// as that one.
 const MAX_TYPOS: usize = 3;
 
 #[derive(Debug, Default, Deserialize)]
@@ -64,6 +68,7 @@ struct Raw {
     closed: Option<bool>,
     name: Option<String>,
     advertise: Option<Vec<String>>,
+    peer: Option<Vec<RawPeer>>,
     socket: Option<PathBuf>,
     log: Option<String>,
     log_format: Option<String>,
@@ -131,7 +136,8 @@ impl Settings {
         let source = Source { text, path };
         let table = DeTable::parse(text).map_err(|error| source.syntax(&error, None))?;
         let table = table.get_ref();
-        source.check_keys(table)?;
+        source.check_keys(table, &KEYS)?;
+        peers::check_keys(source, table)?;
         let raw: Raw = toml::from_str(text).map_err(|error| source.syntax(&error, Some(table)))?;
 
         let check = Check { source, table };
@@ -160,6 +166,7 @@ impl Settings {
             advertise: check.value("advertise", raw.advertise, |texts| {
                 texts.iter().map(|text| parse_advertise(text)).collect()
             })?,
+            peers: peers::read(source, table, raw.peer)?,
             socket: raw.socket,
             log: check.value("log", raw.log, |text| parse_level(&text))?,
             log_format: check.value("log_format", raw.log_format, |text| parse_format(&text))?,
@@ -181,26 +188,36 @@ impl Source<'_> {
 
     fn syntax(&self, error: &toml::de::Error, table: Option<&DeTable<'_>>) -> ConfigError {
         let at = error.span().unwrap_or_default().start;
-        let holds = |value: Range<usize>| value.contains(&at);
-        let entry = table.and_then(|table| table.iter().find(|(_, value)| holds(value.span())));
         ConfigError::Syntax {
             path: self.path.to_owned(),
             line: self.line(at),
-            key: entry.map(|(key, _)| key.get_ref().to_string()),
+            key: table.and_then(|table| peers::key_at(table, at).or_else(|| key_at(table, at))),
             message: error.message().to_owned(),
         }
     }
 
-    fn check_keys(&self, table: &DeTable<'_>) -> Result<(), ConfigError> {
-        let unknown = table.keys().find(|key| !KEYS.contains(&key.get_ref().as_ref()));
+    fn check_keys(
+        &self,
+        table: &DeTable<'_>,
+        known: &'static [&'static str],
+    ) -> Result<(), ConfigError> {
+        let unknown = table.keys().find(|key| !known.contains(&key.get_ref().as_ref()));
         let Some(key) = unknown else { return Ok(()) };
         Err(ConfigError::UnknownKey {
             path: self.path.to_owned(),
             line: self.line(key.span().start),
             key: key.get_ref().to_string(),
-            nearest: nearest_key(key.get_ref()),
+            nearest: nearest_key(key.get_ref(), known),
+            known,
         })
     }
+}
+
+/// The key whose value is at `at`.
+fn key_at(table: &DeTable<'_>, at: usize) -> Option<String> {
+    let mut entries = table.iter();
+    let entry = entries.find(|(_, value)| value.span().contains(&at));
+    entry.map(|(key, _)| key.get_ref().to_string())
 }
 
 struct Check<'a> {
@@ -215,19 +232,28 @@ impl Check<'_> {
         raw: Option<R>,
         parse: impl FnOnce(R) -> Result<T, ValueError>,
     ) -> Result<Option<T>, ConfigError> {
+        raw.map(|raw| self.required(key, raw, parse)).transpose()
+    }
+
+    fn required<R, T>(
+        &self,
+        key: &'static str,
+        raw: R,
+        parse: impl FnOnce(R) -> Result<T, ValueError>,
+    ) -> Result<T, ConfigError> {
         let at = self.table.get(key).map(|value| value.span().start).unwrap_or_default();
-        raw.map(parse).transpose().map_err(|source| ConfigError::Value {
-            path: self.source.path.to_owned(),
-            line: self.source.line(at),
-            key,
-            source,
-        })
+        parse(raw).map_err(|source| self.wrong(at, key, source))
+    }
+
+    fn wrong(&self, at: usize, key: &'static str, source: ValueError) -> ConfigError {
+        let (path, line) = (self.source.path.to_owned(), self.source.line(at));
+        ConfigError::Value { path, line, key, source }
     }
 }
 
-fn nearest_key(key: &str) -> Option<&'static str> {
-    let (num_typos, nearest) = KEYS.into_iter().map(|known| (distance(key, known), known)).min()?;
-    (num_typos <= MAX_TYPOS).then_some(nearest)
+fn nearest_key(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    let (num_typos, nearest) = known.iter().map(|known| (distance(key, known), *known)).min()?;
+    (num_typos <= MAX_TYPOS.min(nearest.len() / 2)).then_some(nearest)
 }
 
 /// Levenshtein: how many characters must be added, removed or replaced.
@@ -260,8 +286,9 @@ mod tests {
         {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
-        assert_eq!(nearest_key("lisen"), Some("listen"));
-        assert_eq!(nearest_key("max-clients"), Some("max_clients"));
-        assert_eq!(nearest_key("something"), None);
+        assert_eq!(nearest_key("lisen", &KEYS), Some("listen"));
+        assert_eq!(nearest_key("max-clients", &KEYS), Some("max_clients"));
+        assert_eq!(nearest_key("something", &KEYS), None);
+        assert_eq!(nearest_key("server", &KEYS), None);
     }
 }

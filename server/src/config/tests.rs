@@ -17,8 +17,8 @@ fn words(error: &ConfigError) -> String {
 fn example_says_what_the_defaults_say() {
     let is_key = |line: &&str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
     let keys: Vec<_> = EXAMPLE.lines().filter(is_key).collect();
-    // [functions.NAME] has no default that could be written down.
-    assert_eq!(keys.len(), file::KEYS.len() - 1);
+    // [functions.NAME] and [[peer]] have no default that could be written down.
+    assert_eq!(keys.len(), file::KEYS.len() - 2);
     let uncommented: String = keys.iter().map(|line| format!("{}\n", &line[1..])).collect();
     let settings = from_toml(&uncommented).unwrap();
     assert!(settings.listen.is_some() && settings.log_format.is_some());
@@ -47,6 +47,56 @@ fn file_is_read() {
     assert_eq!(config.network.to_string(), "10.7.0.0/16");
     assert_eq!((config.max_clients, config.max_frame_len), (5, 70000));
     assert_eq!((config.log, config.log_format), (LevelFilter::DEBUG, LogFormat::Json));
+}
+
+#[test]
+fn peers_in_the_example_are_good() {
+    let lines = EXAMPLE.lines().skip_while(|line| *line != "# [[peer]]");
+    let lines = lines.take_while(|line| line.starts_with('#')).map(|line| &line[1..]);
+    let peers: String = lines.map(|line| format!("{line}\n")).collect();
+    let settings = from_toml(&format!("state = '/x'\n{peers}")).unwrap();
+    settings.check().unwrap();
+    let [hub, waits_for, published] = &*settings.peers.unwrap() else { panic!() };
+    assert_eq!(hub.addr.as_deref(), Some("hub.example:7744"));
+    assert_eq!((hub.network.to_string(), hub.networks.len()), ("7.11.0.0/24".to_owned(), 1));
+    assert!(hub.key.is_some() && !hub.unauthenticated);
+    assert!(waits_for.addr.is_none() && waits_for.key.is_some());
+    assert!(published.unauthenticated && published.key.is_none());
+}
+
+#[test]
+fn bad_peers_are_refused_with_the_line_of_what_is_wrong() {
+    const GOOD: &str = "[[peer]]\naddress = 'a'\nnetwork = '7.11.0.x'\n";
+    for (text, expected, hint) in [
+        ("adress = 'a'", "hub.toml:4: unknown key 'adress'", "did you mean 'address'?"),
+        ("timeout = 1", "hub.toml:4: unknown key 'timeout'", "the keys are address, network, key"),
+        ("key = 'x'", "hub.toml:4: key: 'x' is not a public key", "'dosp-server peers'"),
+        ("networks = ['x']", "hub.toml:4: networks: 'x' is no network", "10.8.0.0/16"),
+        ("networks = 'x'", "hub.toml:4: networks: invalid type", "example"),
+        ("", "hub.toml:1: peer: a peer without a key", "give the key"),
+        (
+            "unauthenticated = true\n[[peer]]\nunauthenticated = true\nnetwork = '7.12.0.x'",
+            "hub.toml:5: peer: an unauthenticated peer is known by its address",
+            "address",
+        ),
+        (
+            "unauthenticated = true\n[[peer]]\nnetwork = '7.12'",
+            "hub.toml:6: network: '7.12' is no network",
+            "7.11.0.{x}",
+        ),
+        (
+            "unauthenticated = true\n[[peer]]\naddress = ':1'\nnetwork = '7.12.0.x'",
+            "hub.toml:6: address: ':1' is no host",
+            "hub.example",
+        ),
+        ("unauthenticated = true\n[[peer]]\naddress = 'a'", "hub.toml:5: peer: missing", "example"),
+    ] {
+        let error = from_toml(&format!("{GOOD}{text}")).unwrap_err();
+        assert!(words(&error).starts_with(expected), "{text}: {}", words(&error));
+        assert!(error.hint().contains(hint), "{text}: {}", error.hint());
+    }
+    let error = from_toml("[peer]\nnetwork = '7.11.0.x'").unwrap_err();
+    assert!(words(&error).starts_with("hub.toml:1: peer: invalid type"), "{}", words(&error));
 }
 
 #[test]
@@ -99,6 +149,14 @@ fn keys_that_exclude_each_other_are_refused() {
         ("closed = true", "'closed' needs 'state'"),
         ("closed = true\nstate = ''", "'closed' needs 'state'"),
         ("compression = true\nstate = '/x'", "'state' and 'compression' exclude each other"),
+        (
+            "compression = true\npeer = [{address = 'a', network = '7.11.0.x', unauthenticated = true}]",
+            "'peer' and 'compression' exclude each other",
+        ),
+        (
+            "peer = [{address = 'a', network = '7.10.0.x', unauthenticated = true}]",
+            "the network 7.10.0.0/24 of a peer overlaps this hub's own, 7.10.0.0/24",
+        ),
     ] {
         let error = from_toml(text).unwrap().check().unwrap_err();
         assert_eq!(error.to_string(), words);
@@ -124,12 +182,14 @@ fn environment_is_read() {
         ("DOSP_HOST", "::1"),
         ("DOSP_PORT", "8000"),
         ("DOSP_IP_TEMPLATE", "10.1.2.x"),
+        ("DOSP_PEERS", "10.0.0.50:7744:7.11.0.x"),
         ("DOSP_LOG", "warn"),
         ("DOSP_LOG_FORMAT", "json"),
     ])
     .unwrap();
     assert_eq!(settings.listen, Some(vec![required("[::1]:8000".parse().unwrap())]));
     assert_eq!(settings.network.unwrap().to_string(), "10.1.2.0/24");
+    assert_eq!(settings.peers.unwrap()[0].addr.as_deref(), Some("10.0.0.50:7744"));
     assert_eq!(settings.log, Some(LevelFilter::WARN));
     assert_eq!(settings.log_format, Some(LogFormat::Json));
     assert_eq!(from_env(&[("DOSP_PORT", "1")]).unwrap().listen, Some(default_listen(1)));
@@ -142,6 +202,7 @@ fn bad_variable_is_named() {
         ("DOSP_HOST", "localhost"),
         ("DOSP_PORT", "65536"),
         ("DOSP_IP_TEMPLATE", "7.10"),
+        ("DOSP_PEERS", "10.0.0.50"),
         ("DOSP_LOG", "loud"),
         ("DOSP_LOG_FORMAT", "xml"),
     ] {

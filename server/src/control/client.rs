@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use super::wire::{Reply, Request, Status};
+use super::wire::{Peers, Reply, Request, Status};
 use crate::members::command::{MembersReply, MembersRequest};
 
 /// Why a hub did not do what it was asked.
@@ -48,7 +48,7 @@ pub enum ControlError {
 pub fn status(socket: &Path) -> Result<Status, ControlError> {
     match ask(socket, &Request::Status)? {
         Reply::Status(status) => Ok(*status),
-        Reply::Said { .. } | Reply::Members(_) | Reply::Failed { .. } => {
+        Reply::Said { .. } | Reply::Members(_) | Reply::Peers(_) | Reply::Failed { .. } => {
             Err(ControlError::Unexpected)
         }
     }
@@ -64,7 +64,7 @@ pub fn administer(socket: &Path, command: String) -> Result<String, ControlError
             Some(why) => Err(ControlError::Refused { why: why.to_owned() }),
             None => Ok(text),
         },
-        Reply::Status(_) | Reply::Members(_) | Reply::Failed { .. } => {
+        Reply::Status(_) | Reply::Members(_) | Reply::Peers(_) | Reply::Failed { .. } => {
             Err(ControlError::Unexpected)
         }
     }
@@ -77,7 +77,20 @@ pub fn administer(socket: &Path, command: String) -> Result<String, ControlError
 pub fn members(socket: &Path, request: MembersRequest) -> Result<MembersReply, ControlError> {
     match ask(socket, &Request::Members(request))? {
         Reply::Members(reply) => Ok(reply),
-        Reply::Status(_) | Reply::Said { .. } | Reply::Failed { .. } => {
+        Reply::Status(_) | Reply::Said { .. } | Reply::Peers(_) | Reply::Failed { .. } => {
+            Err(ControlError::Unexpected)
+        }
+    }
+}
+
+/// Which hubs the one at `socket` is linked with, and where they lead.
+///
+/// # Errors
+/// [`ControlError`].
+pub fn peers(socket: &Path) -> Result<Peers, ControlError> {
+    match ask(socket, &Request::Peers)? {
+        Reply::Peers(peers) => Ok(*peers),
+        Reply::Status(_) | Reply::Said { .. } | Reply::Members(_) | Reply::Failed { .. } => {
             Err(ControlError::Unexpected)
         }
     }

@@ -1,6 +1,8 @@
-//! The lines on the local socket; the status is also what `--json` prints.
+//! The lines on the local socket; status and peers are also what `--json` prints.
 //!
 //! Within one schema number fields are added, never renamed. Times are nanoseconds.
+
+mod peers;
 
 use std::net::SocketAddr;
 
@@ -9,6 +11,7 @@ use dosp_proto::vip::{Network, Vip};
 use serde::{Deserialize, Serialize};
 
 use crate::members::command::{MembersReply, MembersRequest};
+pub use peers::{DialledBy, LinkState, PeerStatus, Peers, RouteStatus};
 
 /// The longest request in bytes.
 pub const MAX_REQUEST_LEN: u64 = 64 * 1024;
@@ -26,6 +29,8 @@ pub enum Request {
     },
     /// Something about members.
     Members(MembersRequest),
+    /// Which hubs this one is linked with, and where they lead.
+    Peers,
 }
 
 /// What the hub answers.
@@ -41,6 +46,8 @@ pub enum Reply {
     },
     /// To `Members`.
     Members(MembersReply),
+    /// To `Peers`.
+    Peers(Box<Peers>),
     /// The request makes no sense, or cannot be met.
     Failed {
         /// Why, in words.
