@@ -92,7 +92,7 @@ pub struct VipError {
 /// A hub's network: a prefix whose first host is the hub itself.
 ///
 /// Written as a template (`7.10.0.{x}` or `7.10.0.x`, a /24) or as CIDR (`10.7.0.0/16`).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network {
     base: u32,
     prefix_len: u8,

@@ -25,6 +25,7 @@
 mod buffers;
 pub mod config;
 pub mod control;
+pub mod federation;
 pub mod functions;
 mod handle;
 pub mod hub;

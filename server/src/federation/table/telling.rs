@@ -1,0 +1,60 @@
+//! What other hubs and our agents are told.
+
+use std::collections::BTreeSet;
+
+use dosp_proto::federation::{Claim, HubId, MAX_PATH_LEN, RemoteNetwork};
+use dosp_proto::vip::Network;
+
+use super::{PeerId, Route, RouteTable};
+
+impl RouteTable {
+    /// What to tell a peer of ours: our network, and the best route to each other one that does not
+    /// pass that peer.
+    #[must_use]
+    pub fn advertisement(&self, to: PeerId) -> Vec<Claim> {
+        let own = Claim {
+            network: self.own.network,
+            hub: self.own.name.clone(),
+            path: vec![self.own.id],
+        };
+        let others = self.routes_for(to).filter(|route| route.claim.path.len() < MAX_PATH_LEN);
+        let others = others.map(|Route { claim, .. }| {
+            let path = std::iter::once(self.own.id).chain(claim.path.iter().copied());
+            Claim { path: path.collect(), ..claim.clone() }
+        });
+        std::iter::once(own).chain(others).collect()
+    }
+
+    /// The best routes that do not pass `to`: split horizon per hub, not per link.
+    pub(super) fn routes_for(&self, to: PeerId) -> impl Iterator<Item = &Route> {
+        self.routes().filter(move |route| !self.leads_over(route, to))
+    }
+
+    /// What to tell agents: all configured networks, and learned ones while a way leads there. By
+    /// network. A name names one hub: the first that has it, the configured ones before the others.
+    #[must_use]
+    pub fn remote_networks(&self) -> Vec<RemoteNetwork> {
+        let mut known: Vec<_> = self.best.iter().collect();
+        known.sort_by_key(|(network, _)| (!self.is_configured(**network), **network));
+        let mut names: BTreeSet<_> = self.own.name.iter().collect();
+        let networks = known.into_iter().map(|(network, route)| {
+            let claim = route.as_ref().map(|route| &route.claim);
+            let hub = claim.and_then(|claim| claim.hub.as_ref()).filter(|hub| names.insert(hub));
+            let num_hops = claim.and_then(|claim| u8::try_from(claim.path.len()).ok());
+            RemoteNetwork { network: *network, hub: hub.cloned(), num_hops }
+        });
+        let mut networks: Vec<_> = networks.collect();
+        networks.sort_by_key(|remote| remote.network);
+        networks
+    }
+
+    fn is_configured(&self, network: Network) -> bool {
+        self.peers.iter().any(|peer| peer.rule.network == network)
+    }
+
+    /// The hub of this peer, where it is known.
+    #[must_use]
+    pub fn id_of(&self, peer: PeerId) -> Option<HubId> {
+        self.peers.get(peer.0)?.rule.hub
+    }
+}
