@@ -20,6 +20,7 @@
 //! | [`secret`] | the secret that the agents of a network share |
 //! | [`member`] | between an agent and its hub: who may join, the directory, what is sealed |
 //! | [`join_string`] | what a node needs in order to join a network, in one line |
+//! | [`backoff`] | how long to wait before a connection is tried again |
 //! | [`limit`] | a token bucket over a given clock |
 //!
 //! The specification is `docs/protocol.md`.
@@ -27,6 +28,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod backoff;
 pub mod buffer;
 pub mod federation;
 pub mod frame;

@@ -30,6 +30,8 @@ pub mod functions;
 mod handle;
 pub mod hub;
 pub mod hub_key;
+mod input;
+mod link;
 mod listen;
 pub mod members;
 pub mod nofile;
@@ -38,8 +40,10 @@ pub mod queue;
 pub mod routes;
 mod session;
 mod state;
+mod target;
 pub mod tokens;
 pub mod vips;
+mod writer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -119,7 +123,8 @@ impl Server {
             hub = hub.with_members(ledger);
             membership = Some(opened);
         }
-        let shared = Arc::new(Shared::new(config, hub, membership));
+        let federation = state::open_federation(config, membership.as_ref())?;
+        let shared = Arc::new(Shared::new(config, hub, membership, federation));
         Ok(Self { listeners, local_addrs, shared })
     }
 
@@ -161,6 +166,13 @@ impl Server {
         listen::log_listening(&self.local_addrs);
         self.say_who_is_let_in();
         let news = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.shared).tell_news()));
+        let routes = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.shared).tell_routes()));
+        let mut dialling = JoinSet::new();
+        for peer in self.shared.federation.peers().iter().filter(|peer| peer.config.addr.is_some())
+        {
+            let shared = Arc::clone(&self.shared);
+            dialling.spawn(link::keep_dialling(shared, peer.clone(), shutdown.clone()));
+        }
         let mut listeners = JoinSet::new();
         for listener in self.listeners {
             let shared = Arc::clone(&self.shared);
@@ -174,8 +186,9 @@ impl Server {
             }
         }
         info!("stopping");
-        drop(news);
+        drop((news, routes));
         self.shared.finish_all(STOPPING);
+        sessions.push(dialling);
         let all_ended = async {
             for open in &mut sessions {
                 while open.join_next().await.is_some() {}

@@ -154,7 +154,7 @@ fn admit(socket: TcpStream, addr: SocketAddr, shared: &Arc<Shared>, sessions: &m
     }
 }
 
-fn prepare(socket: &TcpStream) -> io::Result<()> {
+pub(crate) fn prepare(socket: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(socket);
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)

@@ -74,6 +74,24 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
 /// # Errors
 /// What the system says; then there is no such file.
 pub fn create(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    // Unlike a rename, a link fails where somebody else was faster.
+    write(folder, name, content, |new, path| fs::hard_link(new, path))
+}
+
+/// Makes `content` what the file `name` in `folder` holds. It is on the disk when this returns.
+///
+/// # Errors
+/// What the system says; then it holds what it held before.
+pub fn replace(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    write(folder, name, content, |new, path| fs::rename(new, path))
+}
+
+fn write(
+    folder: &Path,
+    name: &str,
+    content: &[u8],
+    put: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> io::Result<()> {
     let new = folder.join(format!("{name}.new"));
     // What a crash left may have another mode, or be a link to elsewhere.
     match fs::remove_file(&new) {
@@ -81,13 +99,12 @@ pub fn create(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
         Ok(()) | Err(_) => {}
     }
     let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
-    let linked = written.and_then(|mut file| {
+    let put = written.and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()?;
-        // Unlike a rename, this fails where somebody else was faster.
-        fs::hard_link(&new, folder.join(name))
+        put(&new, &folder.join(name))
     });
     // The half of a file is of no use; where it cannot go either, the next one replaces it.
     fs::remove_file(&new).ok();
-    linked.and_then(|()| File::open(folder)?.sync_all())
+    put.and_then(|()| File::open(folder)?.sync_all())
 }

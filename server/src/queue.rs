@@ -22,6 +22,9 @@ pub enum PushError {
     Closed,
 }
 
+/// One whole frame, whose header may lie elsewhere than its data.
+pub type Parts<'a> = [&'a [u8]; 2];
+
 /// What the writer got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
@@ -38,6 +41,8 @@ pub struct OutQueue {
     num_frames: u64,
     max_len: usize,
     wake_senders: bool,
+    /// Somebody has waited in vain, and nothing was taken out since.
+    is_stuck: bool,
     is_open: bool,
 }
 
@@ -50,6 +55,7 @@ impl OutQueue {
             num_frames: 0,
             max_len: max_len.max(1),
             wake_senders: false,
+            is_stuck: false,
             is_open: true,
         }
     }
@@ -59,12 +65,29 @@ impl OutQueue {
     ///
     /// # Errors
     /// Where the queue is full or closed; the frame is not in it then.
-    pub fn push(&mut self, frame: &[u8]) -> Result<bool, PushError> {
+    pub fn push(&mut self, frame: Parts<'_>) -> Result<bool, PushError> {
         if self.is_full() && self.is_open {
             self.wake_senders = true;
             return Err(PushError::Full);
         }
-        self.push_over_limit(frame, 1)
+        self.append(frame)
+    }
+
+    /// As above, even to a full queue as long as it holds less than `max_len` bytes.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn push_within(&mut self, frame: Parts<'_>, max_len: usize) -> Result<bool, PushError> {
+        if self.pending.len() >= max_len && self.is_open {
+            return Err(PushError::Full);
+        }
+        self.append(frame)
+    }
+
+    fn append(&mut self, [head, data]: Parts<'_>) -> Result<bool, PushError> {
+        let was_empty = self.push_over_limit(head, 1)?;
+        self.pending.extend_from_slice(data);
+        Ok(was_empty)
     }
 
     /// Appends the hub's own frames even to a full queue. Whoever calls this waits for room before,
@@ -88,6 +111,17 @@ impl OutQueue {
         self.pending.len() >= self.max_len
     }
 
+    /// Whether waiting for room is of no use until something is taken out.
+    #[must_use]
+    pub const fn is_stuck(&self) -> bool {
+        self.is_stuck
+    }
+
+    /// Says that somebody has waited for room in vain.
+    pub fn set_stuck(&mut self) {
+        self.is_stuck = self.is_full();
+    }
+
     /// Says that somebody waits for room.
     pub fn want_wake(&mut self) {
         self.wake_senders = true;
@@ -100,6 +134,7 @@ impl OutQueue {
             return None;
         }
         spent.clear();
+        self.is_stuck = false;
         std::mem::swap(&mut self.pending, spent);
         Some(Taken {
             num_frames: std::mem::take(&mut self.num_frames),
@@ -166,8 +201,8 @@ mod tests {
     #[test]
     fn frames_come_out_in_order_and_are_counted() {
         let mut queue = OutQueue::new(100);
-        assert_eq!(queue.push(b"one"), Ok(true));
-        assert_eq!(queue.push(b"two"), Ok(false));
+        assert_eq!(queue.push([b"on", b"e"]), Ok(true));
+        assert_eq!(queue.push([b"two", b""]), Ok(false));
         let mut batch = b"spent".to_vec();
         assert_eq!(queue.take(&mut batch), Some(Taken { num_frames: 2, wake_senders: false }));
         assert_eq!(batch, b"onetwo");
@@ -178,31 +213,54 @@ mod tests {
     #[test]
     fn queue_below_its_limit_takes_a_frame_of_any_length() {
         let mut queue = OutQueue::new(4);
-        queue.push(b"one").unwrap();
-        assert_eq!(queue.push(&[0; 1000]), Ok(false));
-        assert_eq!(queue.push(b"x"), Err(PushError::Full));
+        queue.push([b"on", b"e"]).unwrap();
+        assert_eq!(queue.push([&[0; 1000], b""]), Ok(false));
+        assert_eq!(queue.push([b"x", b""]), Err(PushError::Full));
         assert_eq!(queue.len(), 1003);
+    }
+
+    #[test]
+    fn some_frames_may_go_beyond_the_limit_and_not_beyond_theirs() {
+        let mut queue = OutQueue::new(1);
+        queue.push([b"abc", b""]).unwrap();
+        assert_eq!(queue.push_within([b"d", b"e"], 4), Ok(false));
+        assert_eq!(queue.push_within([b"f", b""], 4), Err(PushError::Full));
+        let mut batch = Vec::new();
+        assert!(!queue.take(&mut batch).unwrap().wake_senders, "nobody waits");
+        assert_eq!(batch, b"abcde");
+    }
+
+    #[test]
+    fn queue_is_stuck_until_something_is_taken_out() {
+        let mut queue = OutQueue::new(1);
+        queue.set_stuck();
+        assert!(!queue.is_stuck(), "there is room");
+        queue.push([b"a", b""]).unwrap();
+        queue.set_stuck();
+        assert!(queue.is_stuck());
+        queue.take(&mut Vec::new()).unwrap();
+        assert!(!queue.is_stuck());
     }
 
     #[test]
     fn refused_sender_is_woken_once() {
         let mut queue = OutQueue::new(1);
-        queue.push(b"a").unwrap();
-        assert_eq!(queue.push(b"b"), Err(PushError::Full));
+        queue.push([b"a", b""]).unwrap();
+        assert_eq!(queue.push([b"b", b""]), Err(PushError::Full));
         let mut batch = Vec::new();
         assert!(queue.take(&mut batch).unwrap().wake_senders);
-        queue.push(b"b").unwrap();
+        queue.push([b"b", b""]).unwrap();
         assert!(!queue.take(&mut batch).unwrap().wake_senders);
     }
 
     #[test]
     fn own_frames_pass_the_limit_but_not_the_end() {
         let mut queue = OutQueue::new(1);
-        queue.push(b"a").unwrap();
+        queue.push([b"a", b""]).unwrap();
         assert_eq!(queue.push_over_limit(b"bc", 2), Ok(false));
         queue.finish();
         assert_eq!(queue.push_over_limit(b"d", 1), Err(PushError::Closed));
-        assert_eq!(queue.push(b"d"), Err(PushError::Closed));
+        assert_eq!(queue.push([b"d", b""]), Err(PushError::Closed));
         let mut batch = Vec::new();
         assert_eq!(queue.take(&mut batch).unwrap().num_frames, 3);
         assert_eq!(batch, b"abc");
@@ -211,17 +269,17 @@ mod tests {
     #[test]
     fn closed_queue_forgets() {
         let mut queue = OutQueue::new(10);
-        queue.push(b"a").unwrap();
+        queue.push([b"a", b""]).unwrap();
         queue.close();
         assert!(queue.is_empty() && !queue.is_open() && queue.needs_buffer());
-        assert_eq!(queue.push(b"a"), Err(PushError::Closed));
+        assert_eq!(queue.push([b"a", b""]), Err(PushError::Closed));
     }
 
     #[test]
     fn idle_queue_owns_no_memory() {
         let mut queue = OutQueue::new(10);
         queue.provide(Vec::with_capacity(64));
-        queue.push(b"a").unwrap();
+        queue.push([b"a", b""]).unwrap();
         assert!(queue.release().is_none());
         let mut batch = Vec::with_capacity(64);
         queue.take(&mut batch).unwrap();
@@ -239,7 +297,7 @@ mod tests {
             let (mut sent, mut received, mut batch) = (Vec::new(), Vec::new(), Vec::new());
             for step in steps.into_iter().chain([None]) {
                 match step {
-                    Some(frame) => if queue.push(&frame).is_ok() {
+                    Some(frame) => if queue.push([&frame, b""]).is_ok() {
                         sent.extend_from_slice(&frame);
                     },
                     None => if queue.take(&mut batch).is_some() {

@@ -2,19 +2,21 @@
 //!
 //! Pure, and generic over what a route leads to, so that tests can route to session numbers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use dosp_proto::vip::Vip;
+use dosp_proto::vip::{Network, Vip};
 
-/// From vIP to session.
+/// From vIP to session, and from the networks of other hubs to what leads there.
 #[derive(Debug)]
 pub struct Routes<T> {
     by_vip: HashMap<Vip, T>,
+    /// By their addresses; no two of them overlap.
+    networks: BTreeMap<Vip, (Network, T)>,
 }
 
 impl<T> Default for Routes<T> {
     fn default() -> Self {
-        Self { by_vip: HashMap::new() }
+        Self { by_vip: HashMap::new(), networks: BTreeMap::new() }
     }
 }
 
@@ -29,10 +31,19 @@ impl<T> Routes<T> {
         self.by_vip.remove(&vip)
     }
 
+    /// Frames for other hubs' networks go so from now on, and no way else.
+    pub fn set_networks(&mut self, networks: impl IntoIterator<Item = (Network, T)>) {
+        let networks = networks.into_iter();
+        self.networks = networks.map(|(network, to)| (network.address(), (network, to))).collect();
+    }
+
     /// Where frames for `vip` go.
     #[must_use]
     pub fn lookup(&self, vip: Vip) -> Option<&T> {
-        self.by_vip.get(&vip)
+        self.by_vip.get(&vip).or_else(|| {
+            let (_, (network, target)) = self.networks.range(..=vip).next_back()?;
+            network.contains(vip).then_some(target)
+        })
     }
 }
 
@@ -88,6 +99,23 @@ mod tests {
         assert_eq!(routes.lookup(vip), Some(&'b'));
         assert_eq!(routes.remove(vip), Some('b'));
         assert_eq!(routes.lookup(vip), None);
+    }
+
+    #[test]
+    fn network_leads_where_no_client_does() {
+        let mut routes = Routes::default();
+        let network = |text: &str| text.parse::<Network>().unwrap();
+        routes.set_networks([(network("7.11.0.0/24"), 'b'), (network("7.12.0.0/16"), 'c')]);
+        let lookup = |routes: &Routes<char>, vip: [u8; 4]| routes.lookup(vip.into()).copied();
+        assert_eq!(lookup(&routes, [7, 11, 0, 255]), Some('b'));
+        assert_eq!(lookup(&routes, [7, 12, 200, 1]), Some('c'));
+        assert_eq!(lookup(&routes, [7, 11, 1, 0]), None);
+        assert_eq!(lookup(&routes, [7, 10, 255, 255]), None);
+        routes.insert([7, 11, 0, 2].into(), 'a');
+        assert_eq!(lookup(&routes, [7, 11, 0, 2]), Some('a'));
+        routes.set_networks([]);
+        assert_eq!(lookup(&routes, [7, 12, 0, 1]), None);
+        assert_eq!(lookup(&routes, [7, 11, 0, 2]), Some('a'));
     }
 
     #[test]

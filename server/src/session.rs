@@ -10,7 +10,6 @@
 
 mod entrance;
 mod reader;
-mod writer;
 
 use std::error::Error;
 use std::io;
@@ -20,6 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dosp_proto::frame::DecodeError;
+use dosp_proto::identity::Fingerprint;
 use dosp_proto::member::{NoiseError, OpenError};
 use dosp_proto::message::ErrorReport;
 use dosp_proto::zlib::InflateError;
@@ -33,9 +33,11 @@ use tracing::field::Empty;
 use tracing::{Span, debug, info, info_span};
 
 use crate::hub::{Refused, exit_frame};
+use crate::input::Input;
+use crate::link::{self, Arrival, Connection};
 use crate::state::{Seat, Shared};
+use crate::writer::{WriteError, Writer};
 use reader::Reader;
-use writer::{WriteError, Writer};
 
 /// How long an ending session may take to read what is queued for it.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,6 +49,9 @@ const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 const EXIT_MEMBERS_ONLY: &str = "members only";
 /// EXIT to whoever comes while there are too many handshakes.
 const EXIT_BUSY: &str = "too many handshakes, try again";
+
+/// EXIT to a hub that is no peer.
+const EXIT_NO_PEER: &str = "this hub does not have yours for a peer";
 
 /// Why a session ends.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +76,10 @@ enum End {
     Handshake(#[from] NoiseError),
     #[error(transparent)]
     Sealed(#[from] OpenError),
+    #[error("it is a hub whose key, {0}, is none of a peer's")]
+    NotAPeer(Fingerprint),
+    #[error("it is another hub")]
+    Linked(Box<Arrival>),
     #[error("reading failed")]
     Read(#[source] io::Error),
     #[error(transparent)]
@@ -87,18 +96,20 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
     let (mut socket, write_half) = socket.into_split();
     let outbox = Arc::clone(&seat.outbox);
     let counters = Arc::clone(&seat.counters);
-    let writer = Writer::new(write_half, Arc::clone(&outbox), counters, shared.write_timeout);
+    let writer =
+        Writer::new(write_half, Arc::clone(&outbox), Arc::clone(&counters), shared.write_timeout);
     let mut writing = AbortOnDropHandle::new(if shared.compression {
         tokio::spawn(writer.run_compressed())
     } else {
         tokio::spawn(writer.run())
     });
 
-    let mut reader = Reader::new(seat, Arc::clone(&shared), span.clone());
+    let mut reader = Reader::new(seat, addr, Arc::clone(&shared), span.clone());
+    let mut input = Input::new(reader.max_frame_len());
     let end = tokio::select! {
         biased;
         () = outbox.finished() => End::Stopped,
-        end = reader.run(&mut socket) => end,
+        end = reader.run(&mut socket, &mut input) => end,
         written = &mut writing => match written {
             Ok(Ok(())) => End::Stopped,
             Ok(Err(error)) => End::Write(error),
@@ -109,14 +120,20 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
     // Kept until the end: dropping it discards what is still to be written.
     let (seat, is_stranger) = reader.into_seat();
     seat.leave();
+    if let End::Linked(arrival) = end {
+        debug!(parent: &span, "this is a link with another hub");
+        let connection = Connection { socket, input, outbox, counters, writing };
+        return link::run_accepted(&shared, *arrival, addr, connection).await;
+    }
     match &end {
         End::Protocol(_) | End::Inflate(_) => outbox.finish(&last_words(&end), 2),
         End::MembersOnly | End::NotJoined => outbox.finish(&exit_frame(EXIT_MEMBERS_ONLY), 1),
         End::Busy => outbox.finish(&exit_frame(EXIT_BUSY), 1),
         End::Handshake(_) | End::Sealed(_) => outbox.finish(&exit_frame("protocol error"), 1),
         End::Closed | End::Left | End::NotAdmitted => outbox.finish(&[], 0),
+        End::NotAPeer(_) => outbox.finish(&exit_frame(EXIT_NO_PEER), 1),
         // Its last words are queued.
-        End::Stopped => {}
+        End::Stopped | End::Linked(_) => {}
         End::Read(_) | End::Write(_) | End::WriterFailed(_) => outbox.close(),
     }
     if !writing.is_finished() && timeout(FLUSH_TIMEOUT, &mut writing).await.is_err() {

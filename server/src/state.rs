@@ -1,9 +1,11 @@
 //! What all sessions share: the hub behind its lock, the routes, the spare buffers.
 //!
-//! Locks are taken in the order hub, queue, routes; those of `outboxes` and of what waits to be stored
+//! Locks are taken in the order hub, federation, queue, routes; those of `outboxes` and of what waits to be stored
 //! are held for one look only, under whichever. A route changes only under the hub's lock, so
 //! that table and hub never disagree for longer than that lock is held.
 
+mod federation;
+mod links;
 mod manage;
 mod membership;
 mod open;
@@ -14,14 +16,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use dosp_proto::federation::HubId;
 use dosp_proto::frame::{self, FrameType};
+use dosp_proto::identity::{IdentityKey, PublicKey};
 use dosp_proto::label::Label;
 use dosp_proto::member::Refusal;
 use dosp_proto::vip::{Network, Vip};
 use tokio::sync::Semaphore;
 
 use crate::buffers::BufferPool;
-use crate::config::{Config, PeerConfig};
+use crate::config::Config;
 use crate::functions::Functions;
 use crate::hub::{
     EXIT_KICKED, Effect, FrameCounters, Hub, HubReport, Outcome, Refused, SessionId, SessionVip,
@@ -29,9 +33,11 @@ use crate::hub::{
 };
 use crate::queue::Outbox;
 use crate::routes::Routes;
+use crate::target::Target;
+pub(crate) use federation::{Federation, KeyError, Peer, PeerView};
 pub(crate) use membership::{JoinOutcome, Membership};
 pub use open::StateError;
-pub(crate) use open::open;
+pub(crate) use open::{open, open_federation};
 
 /// Bytes queued for a session above which its senders wait: a few super-packets, so that a writer
 /// always has a large write, and little enough that a queue is short.
@@ -47,17 +53,21 @@ pub(crate) struct Shared {
     hub: Mutex<Hub>,
     /// The queues of all sessions, also of those without a vIP.
     outboxes: Mutex<BTreeMap<SessionId, Arc<Outbox>>>,
-    routes: RwLock<Routes<Arc<Outbox>>>,
+    routes: RwLock<Routes<Target>>,
     /// Raised with every change of `routes`, before the change can be seen.
     routes_version: AtomicU64,
+    /// The other hubs, and the links with them.
+    pub(crate) federation: Federation,
+    /// What this hub is called in the paths of other hubs' routes.
+    pub(crate) hub_id: HubId,
+    /// Where published hubs are told that this one can be dialled.
+    advertised: Option<String>,
     /// What a hub with members needs beside the hub.
     pub(crate) membership: Option<Membership>,
     pub(crate) functions: Arc<Functions>,
     /// What the hub is called.
     pub(crate) name: Option<Label>,
     pub(crate) network: Network,
-    /// The other hubs that this one is to be linked with.
-    pub(crate) peers: Vec<PeerConfig>,
     pub(crate) max_frame_len: usize,
     pub(crate) compression: bool,
     pub(crate) write_timeout: Duration,
@@ -69,17 +79,25 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: &Config, hub: Hub, membership: Option<Membership>) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        hub: Hub,
+        membership: Option<Membership>,
+        federation: Federation,
+    ) -> Self {
+        let key = membership.as_ref().map(|membership| membership.identity.public());
         Self {
             hub: Mutex::new(hub),
             outboxes: Mutex::default(),
+            hub_id: hub_id(key, config.network),
+            federation,
+            advertised: config.advertise.first().cloned(),
             membership,
             routes: RwLock::default(),
             routes_version: AtomicU64::new(0),
             functions: Arc::new(Functions::new(config.builtin_functions, &config.functions)),
             name: config.name.clone(),
             network: config.network,
-            peers: config.peers.clone(),
             max_frame_len: config.max_frame_len,
             compression: config.compression,
             write_timeout: config.write_timeout,
@@ -92,13 +110,13 @@ impl Shared {
 
     /// Opens a session: its greeting is queued before the first frame can be routed to it.
     pub(crate) fn admit(self: &Arc<Self>, addr: SocketAddr) -> Result<Seat, Refused> {
-        let outbox = Arc::new(Outbox::new(MAX_QUEUED_LEN, Arc::clone(&self.write_buffers)));
+        let outbox = Arc::new(self.new_outbox());
         let mut hub = self.hub();
         let admitted = hub.admit(addr, Instant::now())?;
         let vip = admitted.vip.get();
         outbox.reply(&admitted.greeting, 2, || {
             if vip != Vip::NONE {
-                self.change_routes().insert(vip, Arc::clone(&outbox));
+                self.change_routes().insert(vip, Target::Client(Arc::clone(&outbox)));
             }
         });
         self.outboxes_mut().insert(admitted.id, Arc::clone(&outbox));
@@ -118,8 +136,18 @@ impl Shared {
         })
     }
 
+    /// An empty queue for a new connection.
+    pub(crate) fn new_outbox(&self) -> Outbox {
+        Outbox::new(MAX_QUEUED_LEN, Arc::clone(&self.write_buffers))
+    }
+
+    /// This hub's key, where it keeps one.
+    pub(crate) fn identity(&self) -> Option<&IdentityKey> {
+        self.membership.as_ref().map(|membership| &membership.identity)
+    }
+
     /// Where frames for `vip` go.
-    pub(crate) fn lookup(&self, vip: Vip) -> Option<Arc<Outbox>> {
+    pub(crate) fn lookup(&self, vip: Vip) -> Option<Target> {
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         routes.lookup(vip).cloned()
     }
@@ -141,6 +169,7 @@ impl Shared {
         for (_, outbox) in self.outboxes() {
             outbox.finish(&exit, 1);
         }
+        self.finish_links(&exit);
     }
 
     /// Does what an administrator says who is no client; returns the answer.
@@ -225,8 +254,9 @@ impl Shared {
         outbox.reply(&hub.wrap(id, frame), 1, || {});
     }
 
-    /// The routes, to be changed by whoever holds the hub's lock.
-    fn change_routes(&self) -> RwLockWriteGuard<'_, Routes<Arc<Outbox>>> {
+    /// The routes: those to clients are changed by whoever holds the hub's lock, those to other hubs by
+    /// whoever holds the federation's.
+    fn change_routes(&self) -> RwLockWriteGuard<'_, Routes<Target>> {
         let routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         self.routes_version.fetch_add(1, Ordering::Release);
         routes
@@ -247,6 +277,11 @@ impl Shared {
     fn hub(&self) -> MutexGuard<'_, Hub> {
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a hub is called in paths.
+fn hub_id(key: Option<&PublicKey>, network: Network) -> HubId {
+    key.map_or_else(|| HubId::of_published(network), HubId::of)
 }
 
 /// Seconds since 1970-01-01 UTC by the wall clock.
@@ -281,7 +316,7 @@ impl Seat {
                 self.outbox.reply(reply, 2, || {
                     let mut routes = shared.change_routes();
                     routes.remove(*from);
-                    routes.insert(*to, Arc::clone(&self.outbox));
+                    routes.insert(*to, Target::Client(Arc::clone(&self.outbox)));
                 });
             }
             Effect::Administer { outcome, .. } => {

@@ -22,6 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dosp_proto::backoff::Backoff;
 use dosp_proto::label::Label;
 use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::Vip;
@@ -43,7 +44,7 @@ use crate::engine::{Echo, Engine, HubAnswer, Overlay, RequestError, Ticket, Tunn
 use crate::host::Host;
 use crate::known_peers::KnownPeers;
 use crate::link::{
-    self, Backoff, Credentials, DialError, HubAddr, Join, JoinConfig, JoinError, Joined, Membership,
+    self, Credentials, DialError, HubAddr, Join, JoinConfig, JoinError, Joined, Membership,
 };
 use crate::tun::TunDevice;
 

@@ -20,7 +20,8 @@ pub struct PeerConfig {
     pub addr: Option<String>,
     /// Its own network.
     pub network: Network,
-    /// The key that it has to prove; `None` for a published DoSP hub, which has none.
+    /// The key that it has to prove; `None` for the one that it shows on the first link that this hub
+    /// dials, and for a published DoSP hub, which has none.
     pub key: Option<PublicKey>,
     /// What it may speak for beside its own network.
     pub networks: Vec<Network>,
@@ -38,9 +39,13 @@ impl PeerConfig {
             (true, Some(_), _) => Err(PeerError::KeyUnused),
             (true, None, None) => Err(PeerError::NoAddress),
             (false, None, None) => Err(PeerError::Nobody),
-            (false, None, Some(_)) => Err(PeerError::NoKey),
-            (true, None, Some(_)) | (false, Some(_), _) => Ok(self),
+            (_, None, Some(_)) | (false, Some(_), _) => Ok(self),
         }
+    }
+
+    /// Where frames from it may come from, and what it may lead to: its own network first.
+    pub fn speaks_for(&self) -> impl Iterator<Item = Network> + '_ {
+        std::iter::once(self.network).chain(self.networks.iter().copied())
     }
 }
 

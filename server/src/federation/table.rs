@@ -15,6 +15,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dosp_proto::federation::{Claim, HubId};
+use dosp_proto::label::Label;
 use dosp_proto::vip::{Network, Vip};
 
 use hearing::Hearing;
@@ -66,6 +67,8 @@ pub struct RouteTable {
 struct Peer {
     rule: PeerRule,
     is_up: bool,
+    /// What it was called last; names last longer than links.
+    name: Option<Label>,
     claims: BTreeMap<Network, Claim>,
     /// What was refused of its last message.
     refused: BTreeSet<RefusedClaim>,
@@ -147,6 +150,9 @@ impl RouteTable {
         let Some(speaker) = self.peers.get_mut(peer.0) else { return Vec::new() };
         speaker.claims = believed;
         speaker.claim_published();
+        if let Some(own) = speaker.claims.get(&speaker.rule.network) {
+            speaker.name.clone_from(&own.hub);
+        }
         let now_refused = refused.iter().copied().collect();
         let before_refused = std::mem::replace(&mut speaker.refused, now_refused);
         self.choose_best();
@@ -235,7 +241,7 @@ impl Peer {
     fn new(rule: PeerRule) -> Self {
         let published = rule.is_published.then(|| HubId::of_published(rule.network));
         let rule = PeerRule { hub: published.or(rule.hub), ..rule };
-        Self { rule, is_up: false, claims: BTreeMap::new(), refused: BTreeSet::new() }
+        Self { rule, is_up: false, name: None, claims: BTreeMap::new(), refused: BTreeSet::new() }
     }
 
     fn forget(&mut self) {

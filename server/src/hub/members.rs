@@ -5,6 +5,7 @@
 //! back.
 
 mod news;
+mod remote;
 mod words;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use dosp_proto::message::Hsk;
 use dosp_proto::vip::Vip;
 
 use news::News;
+use remote::Remote;
 
 use super::directory::Directory;
 use super::strangers::Strangers;
@@ -34,6 +36,7 @@ pub(super) struct Members {
     directory: Directory,
     /// What was told last.
     news: News,
+    remote: Remote,
     pub(super) strangers: Strangers,
 }
 
@@ -45,6 +48,8 @@ pub(super) struct Shown {
     pub(super) is_member: bool,
     /// The revision of the directory that it knows.
     told: u64,
+    /// The revision of the other hubs' networks that it knows.
+    told_networks: u64,
 }
 
 /// What comes of a wish to join.
@@ -106,6 +111,7 @@ impl Hub {
             online: BTreeMap::new(),
             directory: Directory::default(),
             news: News::default(),
+            remote: Remote::default(),
             strangers: Strangers::new(),
         });
         self
@@ -131,7 +137,8 @@ impl Hub {
     /// A session has shown its key. What is said to it from now on is sealed.
     pub fn introduce(&mut self, id: SessionId, key: PublicKey, sealer: Sealer) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.shown = Some(Shown { key, sealer, is_member: false, told: 0 });
+            session.shown =
+                Some(Shown { key, sealer, is_member: false, told: 0, told_networks: 0 });
         }
     }
 
@@ -227,7 +234,7 @@ impl Hub {
             name: member.name.clone(),
             is_closed: self.is_closed(),
             time: now,
-            networks: Vec::new(),
+            networks: self.networks().to_vec(),
         }))
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{OutQueue, PushError};
+use super::{OutQueue, Parts, PushError};
 use crate::buffers::BufferPool;
 
 /// The session is ending or gone.
@@ -44,17 +44,29 @@ impl Outbox {
     }
 
     /// Queues one whole frame if there is room.
-    pub(crate) fn try_push(&self, frame: &[u8]) -> Result<(), PushError> {
+    pub(crate) fn try_push(&self, frame: Parts<'_>) -> Result<(), PushError> {
+        self.push_by(|queue| queue.push(frame))
+    }
+
+    /// As above, also beyond the limit of a queue, as long as `max_len` bytes are not in it.
+    pub(crate) fn push_within(&self, frame: Parts<'_>, max_len: usize) -> Result<(), PushError> {
+        self.push_by(|queue| queue.push_within(frame, max_len))
+    }
+
+    fn push_by(
+        &self,
+        push: impl FnOnce(&mut OutQueue) -> Result<bool, PushError>,
+    ) -> Result<(), PushError> {
         let mut queue = self.lock();
         self.equip(&mut queue);
-        let was_empty = queue.push(frame)?;
+        let was_empty = push(&mut queue)?;
         drop(queue);
         self.wake_writer(was_empty);
         Ok(())
     }
 
     /// Queues one whole frame as soon as there is room.
-    pub(crate) async fn push(&self, frame: &[u8]) -> Result<(), Closed> {
+    pub(crate) async fn push(&self, frame: Parts<'_>) -> Result<(), Closed> {
         loop {
             // Made before the attempt, so that room made in between is not missed.
             let emptied = self.emptied.notified();
@@ -144,6 +156,16 @@ impl Outbox {
             self.emptied.notify_waiters();
         }
         (Some(taken.num_frames), is_open)
+    }
+
+    /// Whether waiting for room is of no use now.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.lock().is_stuck()
+    }
+
+    /// Says that somebody has waited for room in vain.
+    pub(crate) fn set_stuck(&self) {
+        self.lock().set_stuck();
     }
 
     /// Whether the hub may queue something that nobody asked for.

@@ -2,12 +2,13 @@
 
 use dosp_proto::frame::FrameType;
 use dosp_proto::identity::{IdentityKey, PublicKey};
-use dosp_proto::member::{Answerer, Control, Join, NoiseError, Opener, Sealer};
+use dosp_proto::member::{Answerer, Channel, Control, Join, NoiseError, Opener, Purpose, Sealer};
 use rand::rngs::StdRng;
 use tracing::info;
 
 use super::End;
 use super::reader::Reader;
+use crate::link::{Arrival, Proof};
 use crate::state::JoinOutcome;
 
 /// How far a session is on its way in.
@@ -29,6 +30,8 @@ enum Shaken {
     Answer(Vec<u8>),
     /// The agent has shown its key; what is said to it is sealed with this.
     Known(PublicKey, Box<Sealer>),
+    /// Another hub has shown its key.
+    Hub(PublicKey, Box<Channel>),
 }
 
 impl Entrance {
@@ -47,7 +50,11 @@ impl Entrance {
                 Ok(Shaken::Answer(frame))
             }
             Self::Answered(answerer) => {
+                let purpose = answerer.purpose();
                 let (key, channel) = answerer.finish(body)?;
+                if purpose == Purpose::Peer {
+                    return Ok(Shaken::Hub(key, Box::new(channel)));
+                }
                 *self = Self::Inside(channel.opener);
                 Ok(Shaken::Known(key, Box::new(channel.sealer)))
             }
@@ -67,8 +74,24 @@ impl Reader {
         match self.entrance.shake(&membership.identity, self.seat.greeting(), body)? {
             Shaken::Answer(frame) => self.seat.outbox.reply(&frame, 1, || {}),
             Shaken::Known(key, sealer) => self.shared.introduce(self.seat.id, key, *sealer),
+            Shaken::Hub(key, channel) => return Err(self.take_for_peer(key, *channel)),
         }
         Ok(())
+    }
+
+    fn take_for_peer(&self, key: PublicKey, channel: Channel) -> End {
+        match self.shared.federation.peer_with_key(&key) {
+            Some(peer) => End::Linked(Box::new(Arrival { peer, proof: Proof::Key(key, channel) })),
+            None => End::NotAPeer(key.fingerprint()),
+        }
+    }
+
+    /// A published hub begins with SD, and a client never does. It is one where its address is a peer's
+    /// that has no key.
+    pub(super) fn handle_first_advertisement(&self, body: &[u8]) -> Option<End> {
+        let peer = self.shared.federation.published_at(self.addr)?;
+        let proof = Proof::Address(Some(body.to_vec()));
+        Some(End::Linked(Box::new(Arrival { peer, proof })))
     }
 
     pub(super) async fn handle_sealed(&mut self, body: &[u8]) -> Result<(), End> {

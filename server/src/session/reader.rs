@@ -1,18 +1,15 @@
 //! From the socket to the queues of the destinations.
 
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use dosp_proto::federation::{Forwarded, Forwarding};
 use dosp_proto::frame::{Frame, FrameDecoder, FrameType, S2c};
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::mpak::{MpakError, SubFrames};
 use dosp_proto::zlib::Inflater;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::task::{JoinSet, coop, yield_now};
 use tokio::time::timeout_at;
@@ -20,18 +17,15 @@ use tracing::{Instrument, Span, debug, info, warn};
 
 use super::End;
 use super::entrance::{self, Entrance};
-use crate::buffers::BUFFER_LEN;
 use crate::functions::{CallError, Function, MAX_CALLS, answer_frame};
-use crate::hub::{AuthRefusal, Effect, Outcome, undeliverable_frame};
-use crate::queue::{Outbox, PushError};
+use crate::hub::{AuthRefusal, Effect, Outcome};
+use crate::input::{Filled, Input};
 use crate::routes::RouteCache;
 use crate::state::{Seat, Shared};
+use crate::target::{NotPushed, Target};
 
 /// Undeliverable frames that a sender is told of, per second.
 const ERRORS_PER_SECOND: u32 = 20;
-
-const NO_SUCH_CLIENT: &str = "no such client";
-const CLIENT_LEFT: &str = "the client left";
 
 /// What a connection that has not joined a closed hub may send at once, in bytes.
 const MAX_STRANGER_FRAME_LEN: usize = 4096;
@@ -47,7 +41,9 @@ pub(super) struct Reader {
     /// When whoever has not joined a closed hub is cut off.
     pub(super) stranger_until: Option<tokio::time::Instant>,
     pub(super) shared: Arc<Shared>,
-    routes: RouteCache<Arc<Outbox>>,
+    pub(super) addr: SocketAddr,
+    has_spoken: bool,
+    routes: RouteCache<Target>,
     error_limit: TokenBucket,
     /// Programs that run for this session; killed when it ends.
     calls: JoinSet<()>,
@@ -56,15 +52,8 @@ pub(super) struct Reader {
     pub(super) span: Span,
 }
 
-/// Why a frame is not in a queue yet.
-enum NotForwarded {
-    Full(Arc<Outbox>),
-    Closed,
-    NoRoute,
-}
-
 impl Reader {
-    pub(super) fn new(seat: Seat, shared: Arc<Shared>, span: Span) -> Self {
+    pub(super) fn new(seat: Seat, addr: SocketAddr, shared: Arc<Shared>, span: Span) -> Self {
         let entrance =
             if shared.membership.is_some() { Entrance::Outside } else { Entrance::Walled };
         let is_closed = shared.is_closed();
@@ -74,6 +63,8 @@ impl Reader {
             is_member: false,
             stranger_until: is_closed.then(|| tokio::time::Instant::now() + STRANGER_TIMEOUT),
             shared,
+            addr,
+            has_spoken: false,
             routes: RouteCache::default(),
             error_limit: TokenBucket::new(ERRORS_PER_SECOND, ERRORS_PER_SECOND),
             calls: JoinSet::new(),
@@ -88,33 +79,22 @@ impl Reader {
     }
 
     /// Reads until the session ends.
-    pub(super) async fn run(&mut self, socket: &mut OwnedReadHalf) -> End {
-        let mut decoder = FrameDecoder::new(self.max_frame_len());
-        let mut owns_buffer = false;
+    pub(super) async fn run(&mut self, socket: &mut OwnedReadHalf, input: &mut Input) -> End {
         loop {
             if let Err(end) = self.wait_for_input(socket).await {
                 return end;
             }
-            decoder.set_max_body_len(self.max_frame_len());
-            if !owns_buffer {
-                decoder.attach_buffer(self.shared.read_buffers.take());
-                owns_buffer = true;
-            }
-            let is_dry = match self.take_turn(socket, &mut decoder).await {
-                Ok(is_dry) => is_dry,
-                Err(end) => return end,
-            };
-            if !is_dry {
+            input.decoder.set_max_body_len(self.max_frame_len());
+            match self.take_turn(socket, input).await {
                 // One buffer a turn: the others are to have theirs.
-                yield_now().await;
-            } else if let Some(buffer) = decoder.detach_buffer() {
-                self.shared.read_buffers.put(buffer);
-                owns_buffer = false;
+                Ok(Filled::More) => yield_now().await,
+                Ok(_) => input.rest(&self.shared.read_buffers),
+                Err(end) => return end,
             }
         }
     }
 
-    fn max_frame_len(&self) -> usize {
+    pub(super) fn max_frame_len(&self) -> usize {
         if self.stranger_until.is_some() {
             MAX_STRANGER_FRAME_LEN
         } else {
@@ -134,29 +114,23 @@ impl Reader {
         readable.map_err(End::Read)
     }
 
-    /// Handles one buffer of input; returns whether that was all there is.
+    /// Handles one buffer of input.
     async fn take_turn(
         &mut self,
         socket: &mut OwnedReadHalf,
-        decoder: &mut FrameDecoder,
-    ) -> Result<bool, End> {
-        let space = decoder.space();
-        let space_len = space.len().min(BUFFER_LEN);
-        let space = space.get_mut(..space_len).unwrap_or_default();
-        let Some(read_len) = read_now(socket, space).await.map_err(End::Read)? else {
-            return Ok(true);
-        };
-        if read_len == 0 {
+        input: &mut Input,
+    ) -> Result<Filled, End> {
+        let filled = input.fill(socket, &self.shared.read_buffers).await.map_err(End::Read)?;
+        if filled == Filled::Closed {
             return Err(End::Closed);
         }
-        decoder.advance(read_len);
         let handled = if self.shared.compression {
-            self.handle_compressed(decoder).await
+            self.handle_compressed(&mut input.decoder).await
         } else {
-            self.handle_frames(decoder).await
+            self.handle_frames(&mut input.decoder).await
         };
         self.count();
-        handled.map(|()| read_len < space_len)
+        handled.map(|()| filled)
     }
 
     async fn handle_frames(&mut self, decoder: &mut FrameDecoder) -> Result<(), End> {
@@ -182,7 +156,13 @@ impl Reader {
 
     async fn handle_frame(&mut self, frame: Frame<'_>) -> Result<(), End> {
         self.num_uncounted += 1;
+        let is_first = !std::mem::replace(&mut self.has_spoken, true);
         match frame.frame_type() {
+            FrameType::SD if is_first => match self.handle_first_advertisement(frame.body()) {
+                Some(linked) => Err(linked),
+                None if self.stranger_until.is_some() => Err(End::MembersOnly),
+                None => Ok(()),
+            },
             FrameType::XHS if !matches!(self.entrance, Entrance::Walled) => {
                 self.handle_handshake(frame.body())
             }
@@ -217,47 +197,47 @@ impl Reader {
         }
     }
 
-    async fn handle_s2c(&mut self, mut s2c: S2c<'_>) -> Result<(), End> {
-        s2c.stamp_src(self.seat.vip.get());
-        match self.try_forward(&s2c) {
-            Ok(()) => Ok(()),
-            Err(not_forwarded) => self.forward_slowly(&s2c, not_forwarded).await,
+    async fn handle_s2c(&mut self, s2c: S2c<'_>) -> Result<(), End> {
+        let frame = Forwarded {
+            forwarding: Forwarding::begin(self.shared.hub_id, self.is_member),
+            dst: s2c.dst(),
+            src: self.seat.vip.get(),
+            data: s2c.data(),
+        };
+        let (dst, shared) = (frame.dst, &self.shared);
+        let route = self.routes.lookup(dst, shared.routes_version(), || shared.lookup(dst));
+        // The way of nearly every frame: a known route, and room in the queue.
+        match route.map(|target| target.try_push(&frame)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(NotPushed::Full)) => match route.cloned() {
+                Some(target) => self.wait_and_push(&target, &frame).await,
+                None => Ok(()),
+            },
+            Some(Err(why)) => self.return_to_sender(&frame, Some(why)).await,
+            None => self.return_to_sender(&frame, None).await,
         }
     }
 
-    /// The way of nearly every frame: a known route, and room in the queue.
-    fn try_forward(&mut self, s2c: &S2c<'_>) -> Result<(), NotForwarded> {
-        let (dst, shared) = (s2c.dst(), &self.shared);
-        let route = self.routes.lookup(dst, shared.routes_version(), || shared.lookup(dst));
-        let outbox = route.ok_or(NotForwarded::NoRoute)?;
-        outbox.try_push(s2c.bytes()).map_err(|error| match error {
-            PushError::Full => NotForwarded::Full(Arc::clone(outbox)),
-            PushError::Closed => NotForwarded::Closed,
-        })
+    async fn wait_and_push(&mut self, target: &Target, frame: &Forwarded<'_>) -> Result<(), End> {
+        self.count();
+        match target.push(frame).await {
+            Ok(()) => Ok(()),
+            Err(why) => self.return_to_sender(frame, Some(why)).await,
+        }
     }
 
-    async fn forward_slowly(&mut self, s2c: &S2c<'_>, why: NotForwarded) -> Result<(), End> {
-        let reason = match why {
-            NotForwarded::Full(outbox) => {
-                self.count();
-                if outbox.push(s2c.bytes()).await.is_ok() {
-                    return Ok(());
-                }
-                CLIENT_LEFT
-            }
-            NotForwarded::Closed => CLIENT_LEFT,
-            NotForwarded::NoRoute if s2c.dst() == self.shared.network.hub() && !self.is_member => {
-                return self.handle_control(FrameType::MSG, s2c.data()).await;
-            }
-            NotForwarded::NoRoute => NO_SUCH_CLIENT,
-        };
+    /// A frame goes nowhere: without a reason because no route leads there.
+    async fn return_to_sender(
+        &mut self,
+        frame: &Forwarded<'_>,
+        why: Option<NotPushed>,
+    ) -> Result<(), End> {
+        if why.is_none() && frame.dst == self.shared.network.hub() && !self.is_member {
+            return self.handle_control(FrameType::MSG, frame.data).await;
+        }
         if self.error_limit.take(Instant::now()) {
             self.seat.outbox.wait_for_room().await;
-            if self.is_member {
-                self.shared.tell_gone(self.seat.id, &self.seat.outbox, s2c.dst());
-            } else {
-                self.seat.outbox.reply(&undeliverable_frame(s2c.dst(), reason), 1, || {});
-            }
+            self.shared.tell_gone(self.seat.id, &self.seat.outbox, frame.dst, why);
         }
         Ok(())
     }
@@ -345,17 +325,4 @@ impl Reader {
         let num_frames = std::mem::take(&mut self.num_uncounted);
         self.seat.counters.rx.fetch_add(num_frames, Ordering::Relaxed);
     }
-}
-
-/// Reads what is there; `None` where that is nothing.
-///
-/// Unlike `try_read`, this tells the runtime that a short read emptied the socket, which saves the
-/// system call that would find out; unlike `read`, it does not hold a buffer while it waits.
-async fn read_now(socket: &mut OwnedReadHalf, space: &mut [u8]) -> io::Result<Option<usize>> {
-    let mut buffer = ReadBuf::new(space);
-    poll_fn(|cx| match Pin::new(&mut *socket).poll_read(cx, &mut buffer) {
-        Poll::Pending => Poll::Ready(Ok(None)),
-        Poll::Ready(read) => Poll::Ready(read.map(|()| Some(buffer.filled().len()))),
-    })
-    .await
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use dosp_proto::federation::RemoteNetwork;
 use dosp_proto::identity::{IdentityKey, PublicKey};
 use dosp_proto::member::{Control, Join, Refusal, Refused, Sealer};
 use dosp_proto::vip::Vip;
@@ -20,6 +21,7 @@ use crate::members::keeper::Keeper;
 use crate::members::record::{Denied, Row};
 use crate::members::store::StoreError;
 use crate::queue::Outbox;
+use crate::target::{NotPushed, Target};
 
 /// Changes of the directory are gathered for so long before they are told.
 const GATHER_FOR: Duration = Duration::from_millis(250);
@@ -193,7 +195,7 @@ impl Shared {
             if let Some(from) = welcomed.from {
                 routes.remove(from);
             }
-            routes.insert(welcomed.member.vip, Arc::clone(&outbox));
+            routes.insert(welcomed.member.vip, Target::Client(Arc::clone(&outbox)));
         });
     }
 
@@ -262,11 +264,24 @@ impl Shared {
         outbox.finish(&exit_frame(text), 1);
     }
 
-    /// Tells a member that a frame went nowhere.
-    pub(crate) fn tell_gone(&self, id: SessionId, outbox: &Outbox, vip: Vip) {
+    /// Tells a client that a frame went nowhere; `why` is what its way says, where there is one.
+    pub(crate) fn tell_gone(
+        &self,
+        id: SessionId,
+        outbox: &Outbox,
+        vip: Vip,
+        why: Option<NotPushed>,
+    ) {
+        let why = self.why_gone(vip, why);
         let mut hub = self.hub();
-        if let Some(frame) = hub.gone(id, vip) {
-            outbox.reply(&frame, 1, || {});
+        outbox.reply(&hub.gone(id, vip, why), 1, || {});
+    }
+
+    /// Tells members of the networks of other hubs, if they are others than before.
+    pub(super) fn tell_networks(&self, networks: Vec<RemoteNetwork>) {
+        let Some(membership) = &self.membership else { return };
+        if self.hub().set_networks(networks) {
+            membership.news.notify_one();
         }
     }
 

@@ -6,10 +6,14 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use dosp_proto::federation::HubId;
 use rand::rngs::StdRng;
 
+use super::federation::Federation;
 use super::membership::Membership;
-use crate::config::Config;
+use crate::config::{Config, PeerConfig};
+use crate::federation::known_hubs::{KnownHubs, KnownHubsError};
+use crate::federation::table::{Own, PeerRule, RouteTable, RuleError};
 use crate::hub_key::{self, HubKeyError};
 use crate::members::command::Door;
 use crate::members::keeper::Keeper;
@@ -41,6 +45,12 @@ pub enum StateError {
         /// Why.
         source: LedgerError,
     },
+    /// What is kept of other hubs is of no use.
+    #[error(transparent)]
+    KnownHubs(#[from] KnownHubsError),
+    /// The peers make no sense together.
+    #[error(transparent)]
+    Peers(#[from] RuleError),
     /// The thread that stores cannot be started.
     #[error("start the thread that stores members")]
     Thread(#[source] io::Error),
@@ -57,6 +67,8 @@ impl StateError {
             Self::Key(error) => error.hint(),
             Self::Store(error) => error.hint().to_owned(),
             Self::Ledger { source, .. } => source.hint().to_owned(),
+            Self::KnownHubs(error) => error.hint(),
+            Self::Peers(_) => "give every hub a network of its own".to_owned(),
             Self::Thread(_) => "the system is out of threads or memory".to_owned(),
         }
     }
@@ -78,6 +90,28 @@ pub(crate) fn open(
     let door = Door::new(*identity.public(), &config.advertise, local_addrs, host.as_deref());
     let keeper = Keeper::spawn(store).map_err(StateError::Thread)?;
     Ok(Some((ledger, Membership::new(identity, keeper, door, config.closed))))
+}
+
+/// The other hubs, as they are configured.
+pub(crate) fn open_federation(
+    config: &Config,
+    membership: Option<&Membership>,
+) -> Result<Federation, StateError> {
+    let known = config.state.as_deref().map(KnownHubs::load).transpose()?.unwrap_or_default();
+    let key = membership.map(|membership| membership.identity.public());
+    let own = Own {
+        network: config.network,
+        id: super::hub_id(key, config.network),
+        name: config.name.clone(),
+    };
+    let rule = |peer: &PeerConfig| PeerRule {
+        network: peer.network,
+        may_speak_for: peer.networks.clone(),
+        hub: peer.key.as_ref().or_else(|| known.key(peer.network)).map(HubId::of),
+        is_published: peer.unauthenticated,
+    };
+    let table = RouteTable::new(own, config.peers.iter().map(rule).collect())?;
+    Ok(Federation::new(key.copied(), table, config.peers.clone(), known))
 }
 
 fn make(folder: &Path) -> Result<(), StateError> {

@@ -4,7 +4,8 @@ use super::*;
 fn ended_sessions_leave_nothing_in_any_table() {
     let config = Config { network: "10.7.0.0/16".parse().unwrap(), ..Config::default() };
     let hub = Hub::new(config.network, config.max_clients);
-    let shared = Arc::new(Shared::new(&config, hub, None));
+    let federation = open_federation(&config, None).unwrap();
+    let shared = Arc::new(Shared::new(&config, hub, None, federation));
     let addr = "192.0.2.1:5000".parse().unwrap();
     let seats: Vec<_> = (0..1000).map(|_| shared.admit(addr).unwrap()).collect();
     assert_eq!((shared.num_sessions(), shared.outboxes().len()), (1000, 1000));

@@ -58,9 +58,6 @@ pub enum PeerError {
     /// Neither address nor key.
     #[error("a peer without address and key: how would the hub know it?")]
     Nobody,
-    /// An address that anybody on the way could answer at.
-    #[error("a peer without a key: whoever answers at its address could pass for it")]
-    NoKey,
 }
 
 impl PeerError {
@@ -91,7 +88,7 @@ impl PeerError {
                 "keep the key: only a published DoSP hub, which has none, is unauthenticated"
             }
             Self::NoAddress => "give its address",
-            Self::Nobody | Self::NoKey => {
+            Self::Nobody => {
                 "give the key that 'dosp-server peers' prints at the peer; \
                  a published DoSP hub has none: give its address and say that it is unauthenticated"
             }

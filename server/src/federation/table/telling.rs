@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use dosp_proto::federation::{Claim, HubId, MAX_PATH_LEN, RemoteNetwork};
+use dosp_proto::label::Label;
 use dosp_proto::vip::Network;
 
-use super::{PeerId, Route, RouteTable};
+use super::{Peer, PeerId, Route, RouteTable};
 
 impl RouteTable {
     /// What to tell a peer of ours: our network, and the best route to each other one that does not
@@ -35,11 +36,13 @@ impl RouteTable {
     #[must_use]
     pub fn remote_networks(&self) -> Vec<RemoteNetwork> {
         let mut known: Vec<_> = self.best.iter().collect();
-        known.sort_by_key(|(network, _)| (!self.is_configured(**network), **network));
+        known.sort_by_key(|(network, _)| (self.configured(**network).is_none(), **network));
         let mut names: BTreeSet<_> = self.own.name.iter().collect();
         let networks = known.into_iter().map(|(network, route)| {
             let claim = route.as_ref().map(|route| &route.claim);
-            let hub = claim.and_then(|claim| claim.hub.as_ref()).filter(|hub| names.insert(hub));
+            let hub = claim.and_then(|claim| claim.hub.as_ref());
+            let hub = hub.or_else(|| self.configured(*network)?.name.as_ref());
+            let hub = hub.filter(|hub| names.insert(hub));
             let num_hops = claim.and_then(|claim| u8::try_from(claim.path.len()).ok());
             RemoteNetwork { network: *network, hub: hub.cloned(), num_hops }
         });
@@ -48,8 +51,14 @@ impl RouteTable {
         networks
     }
 
-    fn is_configured(&self, network: Network) -> bool {
-        self.peers.iter().any(|peer| peer.rule.network == network)
+    fn configured(&self, network: Network) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.rule.network == network)
+    }
+
+    /// What this peer's hub is called, or was when there was a link.
+    #[must_use]
+    pub fn name_of(&self, peer: PeerId) -> Option<&Label> {
+        self.peers.get(peer.0)?.name.as_ref()
     }
 
     /// The hub of this peer, where it is known.

@@ -22,10 +22,12 @@ impl Hub {
     /// The members that do not know the newest directory.
     pub fn uninformed(&self) -> Vec<SessionId> {
         let Some(members) = &self.members else { return Vec::new() };
-        let revision = members.directory.revision();
+        let (revision, networks) = (members.directory.revision(), members.remote.revision);
         let is_behind = |id: &&SessionId| {
             let shown = self.sessions.get(id).and_then(|session| session.shown.as_ref());
-            shown.is_some_and(|shown| shown.is_member && shown.told < revision)
+            shown.is_some_and(|shown| {
+                shown.is_member && (shown.told < revision || shown.told_networks < networks)
+            })
         };
         members.online.values().filter(is_behind).copied().collect()
     }
@@ -36,12 +38,18 @@ impl Hub {
             return 0;
         };
         let Some(shown) = &mut session.shown else { return 0 };
+        let mut num_frames = 0;
+        if shown.told_networks < members.remote.revision {
+            shown.told_networks = members.remote.revision;
+            shown.sealer.seal(&Control::Networks(members.remote.networks.clone()), out);
+            num_frames += 1;
+        }
         let news = members.news_since(shown.told);
         for page in &news.pages {
             shown.sealer.seal_encoded(page, out);
         }
         shown.told = news.revision;
-        news.pages.len() as u64
+        num_frames + news.pages.len() as u64
     }
 }
 

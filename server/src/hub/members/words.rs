@@ -4,7 +4,7 @@ use dosp_proto::frame::{FrameType, HEADER_LEN};
 use dosp_proto::member::{Control, Gone, GoneReason};
 use dosp_proto::vip::Vip;
 
-use crate::hub::{Hub, SessionId};
+use crate::hub::{Hub, SessionId, undeliverable_frame};
 
 impl Hub {
     /// Seals something for a session that has shown a key. To be queued before the next thing is sealed.
@@ -27,13 +27,26 @@ impl Hub {
         sealed.unwrap_or(frame)
     }
 
-    /// Tells a member that what it sent to `vip` went nowhere; `None` where the session is none.
-    pub fn gone(&mut self, id: SessionId, vip: Vip) -> Option<Vec<u8>> {
-        let is_known = self.members.as_ref()?.ledger.by_vip(vip).is_some();
-        let why = if is_known { GoneReason::Offline } else { GoneReason::Unknown };
-        if !self.is_member(id) {
-            return None;
-        }
-        self.seal(id, &Control::Gone(Gone::new(vip, why)))
+    /// Tells a client that what it sent to `vip` went nowhere.
+    pub fn gone(&mut self, id: SessionId, vip: Vip, why: GoneReason) -> Vec<u8> {
+        let sealed = self.is_member(id).then(|| self.seal(id, &Control::Gone(Gone::new(vip, why))));
+        sealed.flatten().unwrap_or_else(|| undeliverable_frame(vip, in_words(why)))
+    }
+
+    /// Why a frame for `vip`, which no client has, goes nowhere.
+    #[must_use]
+    pub fn why_missing(&self, vip: Vip) -> GoneReason {
+        let holder = self.members.as_ref().and_then(|members| members.ledger.by_vip(vip));
+        if holder.is_some() { GoneReason::Offline } else { GoneReason::Unknown }
+    }
+}
+
+/// As plain clients are told.
+const fn in_words(why: GoneReason) -> &'static str {
+    match why {
+        GoneReason::Offline => "the client left",
+        GoneReason::Unreachable => "no way leads to its hub now",
+        GoneReason::TooLong => "it is longer than a hub on the way takes",
+        GoneReason::Unknown => "no such client",
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use dosp_agent::link::Backoff;
+use dosp_proto::backoff::Backoff;
 use dosp_proto::identity::IdentityKey;
 use dosp_proto::join_string::JoinString;
 use rand::rngs::StdRng;

@@ -1,4 +1,4 @@
-//! From a session's queue to its socket.
+//! From a connection's queue to its socket.
 
 use std::io;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const MAX_PACKED_LEN: usize = 64 * 1024;
 
 /// Why nothing can be written any more.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WriteError {
+pub(crate) enum WriteError {
     /// The other side reads nothing.
     #[error("the client took nothing for {} s", write_timeout.as_secs_f32())]
     Stalled { write_timeout: Duration },
@@ -38,9 +38,9 @@ pub(super) enum WriteError {
     Deflate(#[from] CompressError),
 }
 
-/// The writing side of one session.
+/// The writing side of one connection.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     socket: OwnedWriteHalf,
     outbox: Arc<Outbox>,
     counters: Arc<FrameCounters>,
@@ -48,7 +48,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(
+    pub(crate) fn new(
         socket: OwnedWriteHalf,
         outbox: Arc<Outbox>,
         counters: Arc<FrameCounters>,
@@ -58,7 +58,7 @@ impl Writer {
     }
 
     /// Writes what is queued until the queue ends. Everything that is there goes into one write.
-    pub(super) async fn run(self) -> Result<(), WriteError> {
+    pub(crate) async fn run(self) -> Result<(), WriteError> {
         let mut spent = Vec::new();
         while let Some(batch) = self.next_batch(spent).await {
             self.write(&batch.bytes).await?;
@@ -69,7 +69,7 @@ impl Writer {
     }
 
     /// As above, and compresses every body but those of the greeting.
-    pub(super) async fn run_compressed(self) -> Result<(), WriteError> {
+    pub(crate) async fn run_compressed(self) -> Result<(), WriteError> {
         let mut spent = Vec::new();
         let mut packed = Vec::new();
         let mut num_plain = GREETING_FRAMES;

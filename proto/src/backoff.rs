@@ -1,6 +1,6 @@
-//! How long to wait before the next attempt to reach the hub.
+//! How long to wait before the next attempt to reach a hub.
 //!
-//! Full jitter: every delay is uniform between nothing and a cap, and only the cap grows. Agents
+//! Full jitter: every delay is uniform between nothing and a cap, and only the cap grows. Those
 //! that lost the same hub at the same moment so do not come back at the same moment.
 
 use std::time::{Duration, Instant};

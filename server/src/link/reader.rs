@@ -1,0 +1,229 @@
+//! From a link to the queues of clients and of other links.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use dosp_proto::federation::{FWD_EXTRA_LEN, Forwarded, Forwarding, INITIAL_TTL};
+use dosp_proto::frame::{Frame, FrameType};
+use dosp_proto::limit::TokenBucket;
+use dosp_proto::member::{Control, Gone, GoneReason, Opener};
+use dosp_proto::sd::Advertisement;
+use dosp_proto::tunnel::v2;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::task::yield_now;
+use tokio::time::timeout;
+use tracing::{Span, debug};
+
+use super::accept::{LinkEnd, ping};
+use super::{Framing, Link};
+use crate::hub::{exit_frame, loggable};
+use crate::input::{Filled, Input};
+use crate::routes::RouteCache;
+use crate::state::Shared;
+use crate::target::{NotPushed, Target, Way};
+
+/// How long a link waits for room in one destination's queue; all others of the link wait with it.
+const MAX_WAIT: Duration = Duration::from_millis(50);
+/// After a wait in vain it waits for nobody for so long, however many destinations are slow.
+const IMPATIENCE: Duration = Duration::from_millis(200);
+/// Bytes that are queued for a destination that has no room, of what must not be dropped.
+const MAX_EXCESS_LEN: usize = 1024 * 1024;
+/// Frames that went nowhere and that the other hub is told of, per second.
+const GONE_PER_SECOND: u32 = 200;
+/// EXIT of a client that must not lose frames and does not take them.
+const EXIT_TOO_SLOW: &str = "too slow for what comes from other hubs";
+
+/// The reading side of one link.
+#[derive(Debug)]
+pub(super) struct Reader {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    opener: Option<Opener>,
+    routes: RouteCache<Target>,
+    gone_limit: TokenBucket,
+    patient_at: Instant,
+    num_uncounted: u64,
+    span: Span,
+}
+
+impl Reader {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        link: Arc<Link>,
+        opener: Option<Opener>,
+        span: Span,
+    ) -> Self {
+        Self {
+            shared,
+            link,
+            opener,
+            routes: RouteCache::default(),
+            gone_limit: TokenBucket::new(GONE_PER_SECOND, GONE_PER_SECOND),
+            patient_at: Instant::now(),
+            num_uncounted: 0,
+            span,
+        }
+    }
+
+    /// Reads until the link ends.
+    pub(super) async fn run(&mut self, socket: &mut OwnedReadHalf, input: &mut Input) -> LinkEnd {
+        input.decoder.set_max_body_len(self.shared.max_frame_len + FWD_EXTRA_LEN);
+        // What came before this was a link is in there.
+        loop {
+            if let Err(end) = self.handle_frames(input).await {
+                return end;
+            }
+            let filled = match input.fill(socket, &self.shared.read_buffers).await {
+                Ok(filled) => filled,
+                Err(error) => return LinkEnd::Read(error),
+            };
+            match filled {
+                Filled::Closed => return LinkEnd::Closed,
+                Filled::Nothing => {
+                    input.rest(&self.shared.read_buffers);
+                    if let Err(error) = socket.readable().await {
+                        return LinkEnd::Read(error);
+                    }
+                }
+                Filled::More => yield_now().await,
+                Filled::Dry => {}
+            }
+        }
+    }
+
+    async fn handle_frames(&mut self, input: &mut Input) -> Result<(), LinkEnd> {
+        while let Some(frame) = input.decoder.next_frame()? {
+            self.num_uncounted += 1;
+            self.handle_frame(frame).await?;
+        }
+        let num_frames = std::mem::take(&mut self.num_uncounted);
+        if num_frames > 0 {
+            self.link.pulse().hear(Instant::now());
+            self.link.counters.rx.fetch_add(num_frames, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn handle_frame(&mut self, frame: Frame<'_>) -> Result<(), LinkEnd> {
+        match (self.link.framing, frame.frame_type()) {
+            (Framing::Forwarded, FrameType::FWD) => self.forward(Forwarded::decode(frame)?).await,
+            (Framing::Forwarded, FrameType::XCTL) => self.handle_sealed(frame.body())?,
+            (Framing::Plain, FrameType::S2C) => {
+                // Nobody vouches that its sender is a member, and it enters the federation here.
+                let forwarding = Forwarding::begin(self.shared.hub_id, false);
+                let s2c = frame.into_s2c()?;
+                let (dst, src, data) = (s2c.dst(), s2c.src(), s2c.data());
+                self.forward(Forwarded { forwarding, dst, src, data }).await;
+            }
+            (Framing::Plain, FrameType::SD) => self.hear_advertisement(Some(frame.body())),
+            (Framing::Plain, FrameType::PING) if !self.link.origin.is_dialled => {
+                self.link.say_plainly(&ping())
+            }
+            (_, FrameType::EXIT) => return Err(LinkEnd::Left(loggable(frame.body()))),
+            // Answers to our PING, and whatever a published hub says to its clients.
+            (Framing::Plain, _) => {}
+            (Framing::Forwarded, other) => {
+                debug!(parent: &self.span, frame_type = %other, "dropped: not between hubs");
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what a published hub says of networks, the body of SD.
+    pub(super) fn hear_advertisement(&self, body: Option<&[u8]>) {
+        match body.map(Advertisement::decode) {
+            Some(Ok(advertisement)) => self.shared.hear_sd(&self.link, &advertisement),
+            Some(Err(reason)) => debug!(parent: &self.span, %reason, "SD dropped"),
+            None => {}
+        }
+    }
+
+    fn handle_sealed(&mut self, body: &[u8]) -> Result<(), LinkEnd> {
+        let Some(opener) = &mut self.opener else { return Ok(()) };
+        match opener.open(body)? {
+            Control::Ping => self.link.say(&Control::Pong),
+            Control::Pong => self.link.pulse().answer(Instant::now()),
+            Control::Routes(routes) => self.shared.hear_routes(&self.link, routes),
+            Control::Gone(gone) => {
+                if self.gone_limit.take(Instant::now()) {
+                    self.shared.pass_gone(&self.link, gone);
+                }
+            }
+            word => debug!(parent: &self.span, ?word, "dropped: not between hubs"),
+        }
+        Ok(())
+    }
+
+    async fn forward(&mut self, frame: Forwarded<'_>) {
+        let shared = &self.shared;
+        // What claims to come from elsewhere is not answered either.
+        if !self.link.may_speak(frame.src) {
+            return self.link.count_drop();
+        }
+        let dst = frame.dst;
+        let target = self.routes.lookup(dst, shared.routes_version(), || shared.lookup(dst));
+        let Some(target) = target.cloned() else {
+            return self.tell_gone(&frame, None);
+        };
+        let forwarding = match &target {
+            Target::Client(_) => Some(frame.forwarding),
+            Target::Hub(way) if self.leads_back(way, &frame) => None,
+            Target::Hub(_) => frame.forwarding.next(),
+        };
+        let Some(forwarding) = forwarding else { return self.link.count_drop() };
+        let frame = Forwarded { forwarding, ..frame };
+        match self.deliver(&target, &frame).await {
+            Ok(()) => {}
+            Err(why) => self.tell_gone(&frame, Some(why)),
+        }
+    }
+
+    /// Whether a frame would come back to where it has been.
+    fn leads_back(&self, way: &Way, frame: &Forwarded<'_>) -> bool {
+        let from = self.link.origin;
+        way.link.origin.peer == from.peer
+            || way.path.contains(&from.hub)
+            // A frame that began here, as those of a published hub's clients may.
+            || (self.link.framing == Framing::Forwarded
+                && frame.forwarding.origin == self.shared.hub_id)
+    }
+
+    /// Queues a frame, and does not wait long for one that takes nothing: what may be dropped is dropped
+    /// then, and a client that misses what may not is cut off.
+    async fn deliver(&mut self, target: &Target, frame: &Forwarded<'_>) -> Result<(), NotPushed> {
+        match target.try_push(frame) {
+            Err(NotPushed::Full) => {}
+            pushed => return pushed,
+        }
+        if !target.outbox().is_stuck() && Instant::now() >= self.patient_at {
+            if let Ok(pushed) = timeout(MAX_WAIT, target.push(frame)).await {
+                return pushed;
+            }
+            target.outbox().set_stuck();
+            self.patient_at = Instant::now() + IMPATIENCE;
+        }
+        let may_be_dropped = frame.forwarding.from_member && v2::may_be_dropped(frame.data);
+        if !may_be_dropped {
+            match target.push_within(frame, MAX_EXCESS_LEN) {
+                Err(NotPushed::Full) => {}
+                pushed => return pushed,
+            }
+            if let Target::Client(outbox) = target {
+                outbox.finish(&exit_frame(EXIT_TOO_SLOW), 1);
+            }
+        }
+        self.link.count_drop();
+        Ok(())
+    }
+
+    /// Tells the other hub, for the sender, that a frame went nowhere.
+    fn tell_gone(&mut self, frame: &Forwarded<'_>, why: Option<NotPushed>) {
+        self.link.count_drop();
+        if self.link.framing == Framing::Forwarded && self.gone_limit.take(Instant::now()) {
+            let why: GoneReason = self.shared.why_gone(frame.dst, why);
+            let gone = Gone { to: Some(frame.src), ttl: INITIAL_TTL, ..Gone::new(frame.dst, why) };
+            self.link.say(&Control::Gone(gone));
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The other hubs: who they are, by key or address, and which links there are with them.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use dosp_proto::federation::{Claim, HubId};
+use dosp_proto::identity::{Fingerprint, PublicKey};
+use dosp_proto::label::Label;
+use dosp_proto::limit::TokenBucket;
+use dosp_proto::vip::Network;
+use tokio::sync::Notify;
+use tracing::{error, info};
+
+use crate::config::PeerConfig;
+use crate::federation::known_hubs::{KnownHubs, StrangeHub};
+use crate::federation::table::{PeerId, RouteTable};
+use crate::link::{Framing, Link, Traffic};
+
+/// Clients told in a second that a frame went nowhere on another hub.
+const GONE_PER_SECOND: u32 = 1000;
+
+/// A hub that shows a key which is not its own to show.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyError {
+    #[error("its key is this hub's own: the address is wrong, or a state folder was copied")]
+    Itself,
+    #[error("it shows the key {shown}, and {expected} is configured")]
+    Wrong { shown: Fingerprint, expected: Fingerprint },
+    #[error("it shows the key {0}, which is that of another peer")]
+    OfAnother(Fingerprint),
+    #[error(transparent)]
+    Strange(#[from] StrangeHub),
+}
+
+/// Another hub, and its number.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) config: Arc<PeerConfig>,
+}
+
+/// What a hub with peers needs beside the hub.
+#[derive(Debug)]
+pub(crate) struct Federation {
+    own_key: Option<PublicKey>,
+    peers: Vec<Peer>,
+    state: Mutex<State>,
+    known: Mutex<KnownHubs>,
+    /// The routes have changed, or a link is new.
+    pub(super) changed: Notify,
+    /// A link has ended.
+    pub(super) ended: Notify,
+    gone_limit: Mutex<TokenBucket>,
+}
+
+/// What is known of the links now.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) table: RouteTable,
+    pub(super) slots: Vec<Slot>,
+}
+
+/// What there is of one peer.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    pub(super) links: Vec<Told>,
+    pub(super) key: Option<PublicKey>,
+    addrs: BTreeSet<IpAddr>,
+    is_dialling: bool,
+    pub(super) last_error: Option<String>,
+    /// What went over links that have ended.
+    pub(super) past: Traffic,
+}
+
+/// What people are told of one peer.
+#[derive(Debug)]
+pub(crate) struct PeerView {
+    pub(crate) name: Option<Label>,
+    pub(crate) key: Option<PublicKey>,
+    pub(crate) links: Vec<Arc<Link>>,
+    pub(crate) is_dialling: bool,
+    pub(crate) last_error: Option<String>,
+    pub(crate) past: Traffic,
+}
+
+/// A link, and what the other hub was told last.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) link: Arc<Link>,
+    pub(super) claims: Option<(Vec<Claim>, Instant)>,
+}
+
+impl Slot {
+    /// Whether this hub need not dial.
+    fn has_enough(&self) -> bool {
+        let serves = |link: &Link| link.framing == Framing::Forwarded || link.origin.is_dialled;
+        self.links.iter().any(|told| serves(&told.link))
+    }
+
+    /// The link that frames for the peer go by: the one that we dialled, as a published hub may not
+    /// expect any on the other.
+    pub(super) fn way(&self) -> Option<&Arc<Link>> {
+        let links = || self.links.iter().map(|told| &told.link);
+        links().find(|link| link.origin.is_dialled).or_else(|| links().next())
+    }
+}
+
+impl Federation {
+    pub(super) fn new(
+        own_key: Option<PublicKey>,
+        table: RouteTable,
+        peers: Vec<PeerConfig>,
+        known: KnownHubs,
+    ) -> Self {
+        let slot = |peer: &PeerConfig| Slot {
+            key: peer.key.or_else(|| known.key(peer.network).copied()),
+            ..Slot::default()
+        };
+        let slots = peers.iter().map(slot).collect();
+        let peers = (0..).map(PeerId).zip(peers);
+        let peers = peers.map(|(id, config)| Peer { id, config: Arc::new(config) }).collect();
+        Self {
+            own_key,
+            peers,
+            state: Mutex::new(State { table, slots }),
+            known: Mutex::new(known),
+            changed: Notify::new(),
+            ended: Notify::new(),
+            gone_limit: Mutex::new(TokenBucket::new(GONE_PER_SECOND, GONE_PER_SECOND)),
+        }
+    }
+
+    /// All peers.
+    pub(crate) fn peers(&self) -> &[Peer] {
+        &self.peers
+    }
+
+    /// Whether one more client may be told that its frame went nowhere on another hub.
+    pub(super) fn may_tell_gone(&self, now: Instant) -> bool {
+        self.gone_limit.lock().unwrap_or_else(PoisonError::into_inner).take(now)
+    }
+
+    /// The peer that has this key.
+    pub(crate) fn peer_with_key(&self, key: &PublicKey) -> Option<Peer> {
+        self.find(|_, slot| slot.key.as_ref() == Some(key))
+    }
+
+    /// The published hub that dials from this address.
+    pub(crate) fn published_at(&self, addr: SocketAddr) -> Option<Peer> {
+        let ip = addr.ip().to_canonical();
+        self.find(|peer, slot| peer.unauthenticated && slot.addrs.contains(&ip))
+    }
+
+    fn find(&self, is_it: impl Fn(&PeerConfig, &Slot) -> bool) -> Option<Peer> {
+        let state = self.state();
+        let mut peers = self.peers.iter().zip(&state.slots);
+        peers.find(|(peer, slot)| is_it(&peer.config, slot)).map(|(peer, _)| peer.clone())
+    }
+
+    /// A peer's name has been looked up.
+    pub(crate) fn note_addrs(&self, peer: PeerId, addrs: impl Iterator<Item = IpAddr>) {
+        if let Some(slot) = self.state().slots.get_mut(peer.0) {
+            slot.addrs = addrs.map(|addr| addr.to_canonical()).collect();
+        }
+    }
+
+    /// There is no link with a peer, for this reason.
+    pub(crate) fn note_error(&self, peer: PeerId, error: &str) {
+        if let Some(slot) = self.state().slots.get_mut(peer.0) {
+            slot.last_error = Some(error.to_owned());
+            slot.is_dialling = false;
+        }
+    }
+
+    /// A peer is being dialled.
+    pub(crate) fn note_dialling(&self, peer: PeerId) {
+        if let Some(slot) = self.state().slots.get_mut(peer.0) {
+            slot.is_dialling = true;
+        }
+    }
+
+    /// All peers, for people.
+    pub(crate) fn views(&self) -> Vec<(Peer, PeerView)> {
+        let state = self.state();
+        let view = |(peer, slot): (&Peer, &Slot)| {
+            let view = PeerView {
+                name: state.table.name_of(peer.id).cloned(),
+                key: slot.key,
+                links: slot.links.iter().map(|told| Arc::clone(&told.link)).collect(),
+                is_dialling: slot.is_dialling,
+                last_error: slot.last_error.clone(),
+                past: slot.past,
+            };
+            (peer.clone(), view)
+        };
+        self.peers.iter().zip(&state.slots).map(view).collect()
+    }
+
+    /// All ways to other networks, by network, the best first; and whether it is the best.
+    pub(crate) fn candidates(&self) -> Vec<(PeerId, Claim, bool)> {
+        let state = self.state();
+        let mut before = None;
+        let candidates = state.table.candidates().into_iter().map(|(peer, claim)| {
+            let is_best = before.replace(claim.network) != Some(claim.network);
+            (peer, claim.clone(), is_best)
+        });
+        candidates.collect()
+    }
+
+    /// Whether the hub that was dialled as `peer` may have this key, which is kept where it is the first.
+    pub(crate) fn check_key(&self, peer: &Peer, key: &PublicKey) -> Result<(), KeyError> {
+        if self.own_key.as_ref() == Some(key) {
+            return Err(KeyError::Itself);
+        }
+        let config = &peer.config;
+        if let Some(expected) = config.key.filter(|expected| expected != key) {
+            let (shown, expected) = (key.fingerprint(), expected.fingerprint());
+            return Err(KeyError::Wrong { shown, expected });
+        }
+        if self.peer_with_key(key).is_some_and(|other| other.id != peer.id) {
+            return Err(KeyError::OfAnother(key.fingerprint()));
+        }
+        if config.key.is_none() {
+            self.check_known(config.network, key)?;
+        }
+        let mut state = self.state();
+        state.table.learn_id(peer.id, HubId::of(key));
+        if let Some(slot) = state.slots.get_mut(peer.id.0) {
+            slot.key = Some(*key);
+        }
+        Ok(())
+    }
+
+    fn check_known(&self, network: Network, key: &PublicKey) -> Result<(), StrangeHub> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.judge(network, key)?;
+        if known.key(network).is_some() {
+            return Ok(());
+        }
+        let fingerprint = key.fingerprint();
+        info!(audit = "hub known", %network, %fingerprint, "a peer shows its key for the first time");
+        if let Err(reason) = known.keep(network, *key) {
+            error!(%reason, %network, "the peer's key cannot be kept on the disk");
+        }
+        Ok(())
+    }
+
+    /// Returns when a peer is to be dialled. A published hub takes frames only on a link that it
+    /// accepted, so that one that it dialled is not enough.
+    pub(crate) async fn until_needed(&self, peer: PeerId) {
+        loop {
+            let ended = self.ended.notified();
+            if !self.state().slots.get(peer.0).is_some_and(Slot::has_enough) {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
