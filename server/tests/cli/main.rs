@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod members;
+mod peers;
 mod running;
 mod store;
 mod usage;
@@ -16,8 +17,8 @@ use tempfile::NamedTempFile;
 
 pub(crate) fn dosp_server(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dosp-server"));
-    for name in ["DOSP_HOST", "DOSP_PORT", "DOSP_IP_TEMPLATE", "DOSP_LOG", "DOSP_LOG_FORMAT"] {
-        command.env_remove(name);
+    for name in ["HOST", "PORT", "IP_TEMPLATE", "PEERS", "LOG", "LOG_FORMAT"] {
+        command.env_remove(format!("DOSP_{name}"));
     }
     command.args(args);
     command

@@ -91,6 +91,9 @@ fn init_makes_a_closed_network_once() {
     let join: dosp_proto::join_string::JoinString =
         line.trim().strip_prefix("dosp-agent join ").unwrap().parse().unwrap();
     assert_eq!(join.addrs, ["hub.example:7744"]);
+    let (fingerprint, key) = (join.hub_key.fingerprint(), join.hub_key);
+    let key = format!("\nfingerprint    {fingerprint}\nkey            {key}\n");
+    assert!(words.contains(&key), "{words}");
     assert!(join.join_key.is_some() && join.expires_at.is_some());
 
     let mode = |path: &std::path::Path| {

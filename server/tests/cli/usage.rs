@@ -7,7 +7,7 @@ use crate::{Hub, config_file, dosp_server, stderr};
 
 #[test]
 fn commands_without_a_hub_exit_with_3() {
-    for command in ["status", "admin"] {
+    for command in ["status", "admin", "peers"] {
         let args = [command, "--socket", "/nonexistent/hub.sock"];
         let help = (command == "admin").then_some("help");
         let output = dosp_server(&args).args(help).output().unwrap();
@@ -69,6 +69,8 @@ fn bad_option_values_are_usage_errors() {
     for (args, words) in [
         (["--listen", "localhost"], "is no address and port"),
         (["--network", "7.10.0.5"], "is no network"),
+        (["--peer", "hub.example"], "it names no network\nhint: write it like hub.example:7744="),
+        (["--peer", "hub.example=7.11.0.x"], "a peer without a key"),
         (["--max-clients", "0"], "room for at least one client"),
         (["--log", "loud"], "is no log level"),
         (["--log-format", "xml"], "possible values: human, json"),
