@@ -59,9 +59,11 @@ const AFTER_HELP: &str = "\
 Without any option and any file the hub listens on 0.0.0.0:7744 and [::]:7744 and gives anyone who
 reaches it a vIP of 7.10.0.{x}.
 
-A peer is known by its KEY, which 'dosp-server peers' prints there, and sends for its NETWORK and for
-those behind networks=. Without a HOST it is not dialled. A published DoSP hub has no key: whoever
-answers at its address is 'unauthenticated'.
+--peer [HOST[:PORT]]=NETWORK[,key=KEY][,networks=NETWORK+NETWORK...][,unauthenticated]
+  HOST     where it is dialled; without one it dials this hub
+  NETWORK  its own, such as 7.11.0.{x}; it also speaks for those behind networks=
+  KEY      what 'dosp-server peers' prints there; a published DoSP hub has none, and whoever answers at
+           its address passes for it: 'unauthenticated' allows that
 
 Environment: DOSP_HOST, DOSP_PORT, DOSP_IP_TEMPLATE, DOSP_PEERS (HOST:PORT:TEMPLATE,... of published
 hubs), DOSP_LOG, DOSP_LOG_FORMAT.
@@ -98,8 +100,7 @@ struct RunArgs {
     /// Where vIPs come from: 7.10.0.{x} or 10.7.0.0/16
     #[arg(long, value_name = "TEMPLATE|CIDR", value_parser = config::parse_network)]
     network: Option<Network>,
-    /// Another hub to be linked with; may be given more than once. [HOST[:PORT]]=NETWORK, and behind
-    /// it ,key=KEY ,networks=NETWORK+NETWORK or ,unauthenticated
+    /// Another hub to be linked with, as below; may be given more than once
     #[arg(long, value_name = "HOST[:PORT]=NETWORK,key=KEY", value_parser = parse_peer)]
     peer: Vec<PeerConfig>,
     /// How many clients at a time
