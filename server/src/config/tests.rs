@@ -73,7 +73,11 @@ fn bad_peers_are_refused_with_the_line_of_what_is_wrong() {
         ("key = 'x'", "hub.toml:4: key: 'x' is not a public key", "'dosp-server peers'"),
         ("networks = ['x']", "hub.toml:4: networks: 'x' is no network", "10.8.0.0/16"),
         ("networks = 'x'", "hub.toml:4: networks: invalid type", "example"),
-        ("", "hub.toml:1: peer: a peer without a key", "give the key"),
+        (
+            "[[peer]]\nnetwork = '7.12.0.x'",
+            "hub.toml:4: peer: a peer without address",
+            "give the key",
+        ),
         (
             "unauthenticated = true\n[[peer]]\nunauthenticated = true\nnetwork = '7.12.0.x'",
             "hub.toml:5: peer: an unauthenticated peer is known by its address",

@@ -30,6 +30,8 @@ struct Model {
     up: [bool; NUM_PEERS],
     live: Vec<(usize, Claim)>,
     refused: [BTreeSet<RefusedClaim>; NUM_PEERS],
+    /// What each peer called itself last.
+    names: [Option<Label>; NUM_PEERS],
 }
 
 fn range(network: Network) -> (u32, u32) {
@@ -49,7 +51,13 @@ impl Model {
     fn new() -> Self {
         let mut rules = rules();
         rules[3].hub = Some(HubId::of_published(rules[3].network));
-        Self { rules, up: [false; NUM_PEERS], live: Vec::new(), refused: Default::default() }
+        Self {
+            rules,
+            up: [false; NUM_PEERS],
+            live: Vec::new(),
+            refused: Default::default(),
+            names: Default::default(),
+        }
     }
 
     fn forget(&mut self, peer: usize) {
@@ -108,6 +116,11 @@ impl Model {
             }
         }
         self.claim_published(peer);
+        let network = self.rules[peer].network;
+        let is_own = |(from, claim): &&(usize, Claim)| *from == peer && claim.network == network;
+        if let Some((_, own)) = self.live.iter().find(is_own) {
+            self.names[peer] = own.hub.clone();
+        }
         refused.truncate(MAX_REFUSALS);
         let now = refused.iter().copied().collect();
         let last_time = std::mem::replace(&mut self.refused[peer], now);
@@ -215,7 +228,10 @@ impl Model {
         let mut remote = Vec::new();
         for network in self.configured().into_iter().chain(self.learned()) {
             let best = self.best(network).map(|(_, claim)| claim);
-            let hub = best.and_then(|claim| claim.hub.clone()).filter(|hub| !names.contains(hub));
+            let peer = self.rules.iter().position(|rule| rule.network == network);
+            let last = peer.and_then(|peer| self.names[peer].clone());
+            let hub = best.and_then(|claim| claim.hub.clone()).or(last);
+            let hub = hub.filter(|hub| !names.contains(hub));
             names.extend(hub.clone());
             let num_hops = best.map(|claim| claim.path.len().try_into().unwrap());
             remote.push(RemoteNetwork { network, hub, num_hops });
@@ -223,6 +239,10 @@ impl Model {
         remote.sort_by_key(|remote| remote.network);
         remote
     }
+}
+
+fn number_of(peer: usize) -> u8 {
+    u8::try_from(peer).unwrap() + 1
 }
 
 #[derive(Debug, Clone)]
@@ -252,7 +272,7 @@ fn any_claim(peer: usize) -> impl Strategy<Value = Claim> {
     let odd = prop::sample::select(&ODD[..]).prop_map(|text| (network(text), 9));
     let of_hub = (0..10u8).prop_map(|number| (net(number), number));
     let names = prop::option::of(prop::sample::select(&["ours", "a", "b"][..]));
-    let first = prop_oneof![19 => Just(peer as u8 + 1), 1 => 0..10u8];
+    let first = prop_oneof![19 => Just(number_of(peer)), 1 => 0..10u8];
     let between = prop_oneof![
         19 => prop::collection::vec(6..40u8, 0..4),
         1 => prop::collection::vec(0..10u8, 0..9)
@@ -276,7 +296,7 @@ fn any_claim(peer: usize) -> impl Strategy<Value = Claim> {
 }
 
 fn flood(peer: usize, first: u8, len: u8) -> Vec<Claim> {
-    let number = if peer == 3 { HubId::of_published(net(4)) } else { id(peer as u8 + 1) };
+    let number = if peer == 3 { HubId::of_published(net(4)) } else { id(number_of(peer)) };
     let networks = (first..first + len).map(net);
     networks.map(|network| Claim { network, hub: None, path: vec![number, id(99)] }).collect()
 }

@@ -89,7 +89,7 @@ fn peers_are_told_of_ways_that_do_not_pass_them() {
     tell(&mut table, 0, &[way(&[1]), way(&[1, 2, 9])]);
     tell(&mut table, 1, &[way(&[2, 4, 5, 6, 7, 8, 3, 10])]);
     let ours = Claim { hub: own().name, ..way(&[0]) };
-    assert_eq!(table.advertisement(PeerId(0)), [ours.clone()]);
+    assert_eq!(table.advertisement(PeerId(0)), std::slice::from_ref(&ours));
     // 9 is reached over 2, and the way to 10 is too long to be passed on.
     assert_eq!(table.advertisement(PeerId(1)), [ours.clone(), way(&[0, 1])]);
     assert_eq!(table.advertisement(PeerId(2)), [ours.clone(), way(&[0, 1]), way(&[0, 1, 2, 9])]);
@@ -150,6 +150,6 @@ fn agents_are_told_what_is_configured_and_what_is_reached() {
     table.link_down(PeerId(0));
     assert_eq!(
         table.remote_networks(),
-        [remote(net(2), "", None), remote(net(3), "", Some(1)), remote(net(5), "", None)]
+        [remote(net(2), "", None), remote(net(3), "", Some(1)), remote(net(5), "berlin", None)]
     );
 }
