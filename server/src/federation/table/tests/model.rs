@@ -34,6 +34,10 @@ struct Model {
     names: [Option<Label>; NUM_PEERS],
 }
 
+fn number_of(peer: usize) -> u8 {
+    u8::try_from(peer).unwrap() + 1
+}
+
 fn range(network: Network) -> (u32, u32) {
     (network.address().into(), network.broadcast().into())
 }
@@ -241,10 +245,6 @@ impl Model {
     }
 }
 
-fn number_of(peer: usize) -> u8 {
-    u8::try_from(peer).unwrap() + 1
-}
-
 #[derive(Debug, Clone)]
 enum Action {
     Up(usize),
@@ -277,7 +277,7 @@ fn any_claim(peer: usize) -> impl Strategy<Value = Claim> {
         19 => prop::collection::vec(6..40u8, 0..4),
         1 => prop::collection::vec(0..10u8, 0..9)
     ];
-    let owner = prop_oneof![9 => Just(None), 1 => (0..10u8).prop_map(Some)];
+    let owner = prop_oneof![4 => Just(None), 1 => (0..10u8).prop_map(Some)];
     let networks = prop_oneof![4 => of_hub, 1 => odd];
     (networks, names, first, between, owner).prop_map(
         move |((network, right), name, first, between, owner)| {
@@ -307,7 +307,8 @@ fn any_action() -> impl Strategy<Value = Action> {
         prop_oneof![
             2 => Just(Action::Up(peer)),
             1 => Just(Action::Down(peer)),
-            1 => (3..7u8).prop_map(move |number| Action::LearnId(peer, id(number))),
+            1 => prop_oneof![3 => Just(number_of(peer)), 1 => 3..7u8]
+                .prop_map(move |number| Action::LearnId(peer, id(number))),
             8 => claims.prop_map(move |claims| Action::Hear(peer, claims)),
             1 => (40..140u8, 20..80u8)
                 .prop_map(move |(first, len)| Action::Hear(peer, flood(peer, first, len))),

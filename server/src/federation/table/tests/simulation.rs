@@ -9,7 +9,7 @@ use hub::Kind;
 use world::World;
 
 /// Long enough for every message to arrive, and for what is told every 30 s to be told everywhere.
-const QUIET_TIME: u64 = 400_000;
+const QUIET_TIME: u64 = 15_000;
 
 /// A tree and some more links, in an order that makes long ways likely.
 fn any_cables(dice: &mut Dice, num_hubs: usize) -> Vec<(usize, usize)> {
@@ -32,7 +32,7 @@ fn ours(num_hubs: usize, cables: &[(usize, usize)], seed: u64) -> World {
 
 #[test]
 fn hubs_find_the_shortest_ways_whatever_is_cut_and_killed() {
-    for seed in 0..24 {
+    for seed in 0..80 {
         let mut dice = Dice::new(seed);
         let num_hubs = 2 + dice.below(11);
         let cables = any_cables(&mut dice, num_hubs);
@@ -47,7 +47,7 @@ fn hubs_find_the_shortest_ways_whatever_is_cut_and_killed() {
 
 #[test]
 fn published_hubs_in_the_middle_keep_no_frame_alive() {
-    for seed in 100..124 {
+    for seed in 100..180 {
         let mut dice = Dice::new(seed);
         let num_hubs = 3 + dice.below(10);
         let cables = any_cables(&mut dice, num_hubs);
