@@ -62,6 +62,24 @@ fn published_hubs_in_the_middle_keep_no_frame_alive() {
     }
 }
 
+/// Such a hub takes the TTL away and does not see loops, so a frame may travel round and round, but
+/// only until all have heard what has changed.
+#[test]
+fn published_hubs_that_pass_on_routes_keep_no_frame_alive_for_ever() {
+    for seed in 200..240 {
+        let mut dice = Dice::new(seed);
+        let num_hubs = 3 + dice.below(10);
+        let cables = any_cables(&mut dice, num_hubs);
+        let kinds = [Kind::Ours, Kind::Ours, Kind::Relaying];
+        let kinds: Vec<_> = (0..num_hubs).map(|_| kinds[dice.below(kinds.len())]).collect();
+        let mut world = World::new(&kinds, &cables, seed);
+        world.max_links = usize::MAX;
+        world.make_trouble(60_000);
+        world.run(600_000);
+        world.assert_no_frame_is_on_its_way();
+    }
+}
+
 #[test]
 fn ring_of_three_takes_the_other_way_round() {
     let ring = [(0, 1), (1, 2), (0, 2)];

@@ -15,6 +15,14 @@ pub(super) enum Kind {
     Ours,
     /// It has its configured peers and no more: it passes on nothing that it hears.
     Published,
+    /// A published one that does: it counts hops, and knows no paths.
+    Relaying,
+}
+
+impl Kind {
+    pub(super) fn is_published(self) -> bool {
+        self != Self::Ours
+    }
 }
 
 /// What travels between hubs.
@@ -45,6 +53,8 @@ pub(super) struct Hub {
     pub(super) up: Vec<bool>,
     pub(super) epochs: Vec<u32>,
     pub(super) table: RouteTable,
+    /// What a relaying hub heard of each peer.
+    heard: Vec<Vec<sd::Route>>,
     pub(super) told_revision: u64,
     pub(super) is_telling: bool,
 }
@@ -56,7 +66,7 @@ pub(super) fn network_of(hub: usize) -> Network {
 fn id_of(hub: usize, kind: Kind) -> HubId {
     match kind {
         Kind::Ours => id(u8::try_from(hub).unwrap()),
-        Kind::Published => HubId::of_published(network_of(hub)),
+        Kind::Published | Kind::Relaying => HubId::of_published(network_of(hub)),
     }
 }
 
@@ -69,6 +79,7 @@ impl Hub {
             is_alive: true,
             table: empty_table(number, kind, &neighbours),
             neighbours,
+            heard: vec![Vec::new(); num_peers],
             up: vec![false; num_peers],
             epochs: vec![0; num_peers],
             told_revision: 0,
@@ -97,6 +108,7 @@ impl Hub {
 
     pub(super) fn link_down(&mut self, peer: usize) {
         self.up[peer] = false;
+        self.heard[peer].clear();
         self.table.link_down(PeerId(peer));
         assert!(self.table.routes().all(|route| route.peer != PeerId(peer)));
         assert!(self.table.candidates().iter().all(|(from, _)| *from != PeerId(peer)));
@@ -107,7 +119,7 @@ impl Hub {
         let refused = self.table.hear(peer_id, claims);
         // Where all are ours, whoever is refused is refused wrongly. A published hub cannot say whose
         // network it leads to.
-        let has_published = self.neighbours.iter().any(|(_, kind)| *kind == Kind::Published);
+        let has_published = self.neighbours.iter().any(|(_, kind)| kind.is_published());
         let is_plain = self.neighbours[peer].1 == Kind::Ours && !has_published;
         assert!(refused.is_empty() || !is_plain || self.in_mixed_company(), "{refused:?}");
         assert!(self.table.routes().all(|route| self.up[route.peer.0]));
@@ -122,27 +134,43 @@ impl Hub {
     pub(super) fn tell(&self, peer: usize) -> Message {
         match (self.kind, self.neighbours[peer].1) {
             (Kind::Ours, Kind::Ours) => Message::Routes(self.table.advertisement(PeerId(peer))),
-            (Kind::Ours, Kind::Published) => {
-                Message::Sd(self.table.sd_advertisement(PeerId(peer), "hub", 1))
-            }
-            (Kind::Published, _) => Message::Sd(self.tell_peers()),
+            (Kind::Ours, _) => Message::Sd(self.table.sd_advertisement(PeerId(peer), "hub", 1)),
+            (Kind::Published | Kind::Relaying, _) => Message::Sd(self.tell_peers(peer)),
         }
     }
 
-    /// A published hub tells of itself and of those that it has links to.
-    fn tell_peers(&self) -> Advertisement {
+    pub(super) fn hear_sd(&mut self, peer: usize, said: Advertisement) {
+        match self.kind {
+            Kind::Ours => self.hear(peer, self.table.claims_of(PeerId(peer), &said)),
+            Kind::Published => {}
+            Kind::Relaying => self.heard[peer] = said.0,
+        }
+    }
+
+    /// A published hub tells of itself and of those that it has links to, and a relaying one of all
+    /// that others than `to` have told it.
+    fn tell_peers(&self, to: usize) -> Advertisement {
         let peers = self.neighbours.iter().zip(&self.up).filter(|(_, is_up)| **is_up);
         let peers = peers.map(|((hub, _), _)| (*hub, 1));
         let routes = std::iter::once((self.number, 0)).chain(peers).map(|(hub, num_hops)| {
             let template = format!("7.10.{hub}.{{x}}");
             sd::Route { host: "hub".into(), port: 1, template, num_hops }
         });
-        Advertisement(routes.collect())
+        let heard = self.heard.iter().enumerate().filter(|(from, _)| *from != to);
+        let heard = heard.flat_map(|(_, routes)| routes);
+        let heard = heard.filter_map(|route| {
+            let num_hops = route.num_hops.checked_add(1).filter(|num_hops| *num_hops < 16)?;
+            Some(sd::Route { num_hops, ..route.clone() })
+        });
+        let mut routes: Vec<_> = routes.chain(heard).collect();
+        routes.sort_by_key(|route| (route.template.clone(), route.num_hops));
+        routes.dedup_by_key(|route| route.template.clone());
+        Advertisement(routes)
     }
 
     /// Where a frame goes: to a peer, or `Err` with what becomes of it here.
     pub(super) fn route(&self, frame: &mut Frame, from: Option<usize>) -> Result<usize, NoWay> {
-        if self.kind == Kind::Published {
+        if self.kind.is_published() {
             return self.route_published(frame, from);
         }
         let may_speak = |peer| self.table.may_speak(PeerId(peer), frame.src);
@@ -157,7 +185,7 @@ impl Hub {
                 Some(Forwarding::begin(self.id(), true))
             }
         };
-        if self.neighbours[peer].1 == Kind::Published {
+        if self.neighbours[peer].1.is_published() {
             frame.forwarding = None;
         }
         Ok(peer)
@@ -169,11 +197,19 @@ impl Hub {
             return Err(NoWay::Own);
         }
         let leads = |(hub, _): &(usize, Kind)| network_of(*hub).contains(frame.dst);
-        let peer = self.neighbours.iter().position(leads).ok_or(NoWay::Unknown)?;
+        let direct = self.neighbours.iter().position(leads);
+        let peer = direct.or_else(|| self.heard_of(frame.dst)).ok_or(NoWay::Unknown)?;
         if from == Some(peer) {
             return Err(NoWay::Back);
         }
         if self.up[peer] { Ok(peer) } else { Err(NoWay::Unreachable) }
+    }
+
+    fn heard_of(&self, dst: Vip) -> Option<usize> {
+        let heard = self.heard.iter().enumerate();
+        let heard = heard.flat_map(|(peer, routes)| routes.iter().map(move |route| (peer, route)));
+        let holding = heard.filter(|(_, route)| network(&route.template).contains(dst));
+        holding.min_by_key(|(peer, route)| (route.num_hops, *peer)).map(|(peer, _)| peer)
     }
 }
 
@@ -183,7 +219,7 @@ fn empty_table(number: usize, kind: Kind, neighbours: &[(usize, Kind)]) -> Route
         network: network_of(*hub),
         may_speak_for: vec![network(ALL)],
         hub: (*kind == Kind::Ours).then(|| id_of(*hub, *kind)),
-        is_published: *kind == Kind::Published,
+        is_published: kind.is_published(),
     });
     RouteTable::new(own, rules.collect()).unwrap()
 }

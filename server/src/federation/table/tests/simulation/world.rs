@@ -7,7 +7,7 @@ use dosp_proto::vip::Vip;
 
 use super::dice::Dice;
 use super::hub::{Frame, Hub, Kind, Message, network_of};
-use crate::federation::table::{NoWay, PeerId};
+use crate::federation::table::NoWay;
 
 /// All in milliseconds.
 const MAX_DELAY: u64 = 150;
@@ -28,6 +28,8 @@ pub(super) struct World {
     num_planned: u64,
     num_frames: u64,
     delivered: BTreeSet<u64>,
+    /// Links that a frame may pass in all.
+    pub(super) max_links: usize,
 }
 
 struct Cable {
@@ -89,6 +91,7 @@ impl World {
             num_planned: 0,
             num_frames: 0,
             delivered: BTreeSet::new(),
+            max_links: 4 * MAX_PATH_LEN,
         };
         for hub in 0..world.hubs.len() {
             let first = world.dice.millis(TELL_INTERVAL);
@@ -248,11 +251,7 @@ impl World {
         let hub = &mut self.hubs[number];
         match message {
             Message::Routes(claims) => hub.hear(peer, claims),
-            Message::Sd(said) if hub.kind == Kind::Ours => {
-                let claims = hub.table.claims_of(PeerId(peer), &said);
-                hub.hear(peer, claims);
-            }
-            Message::Sd(_) => {}
+            Message::Sd(said) => hub.hear_sd(peer, said),
             Message::Frame(frame) => self.handle_frame(number, frame, Some(peer)),
         }
         self.tell_changes(number);
@@ -269,8 +268,9 @@ impl World {
             Ok(peer) => {
                 let (since, in_all) = frame.num_links;
                 frame.num_links = (since + 1, in_all + 1);
-                assert!(since < MAX_PATH_LEN, "{frame:?} goes on and on");
-                assert!(in_all < 4 * MAX_PATH_LEN, "{frame:?} never ends");
+                let has_ttl = frame.forwarding.is_some();
+                assert!(!has_ttl || since < MAX_PATH_LEN, "{frame:?} goes on and on");
+                assert!(in_all < self.max_links, "{frame:?} never ends");
                 self.send(number, peer, Message::Frame(frame));
             }
         }
@@ -371,16 +371,14 @@ impl World {
         }
     }
 
-    /// Published hubs are found by a way over hubs of ours, or a shorter one, and nothing is still
-    /// on its way.
+    /// Published hubs are found by a way over hubs of ours, or a shorter one.
     pub(super) fn assert_published_are_reached(&mut self) {
         for (from, distances) in self.alive() {
             for (to, distance) in distances.into_iter().enumerate().filter(|(to, _)| *to != from) {
                 let frame = self.send_frame(from, to);
                 self.run(MAX_DELAY * 32);
                 let expected = distance.filter(|distance| *distance <= MAX_PATH_LEN);
-                let Some(expected) = expected.filter(|_| self.hubs[to].kind == Kind::Published)
-                else {
+                let Some(expected) = expected.filter(|_| self.hubs[to].kind.is_published()) else {
                     continue;
                 };
                 let found = self.num_hops(from, to);
@@ -388,9 +386,12 @@ impl World {
                 assert!(self.delivered.contains(&frame), "from {from} to {to}");
             }
         }
-        let mut events = self.events.values();
-        assert!(
-            !events.any(|event| matches!(event, Event::Arrive { message: Message::Frame(_), .. }))
-        );
+        self.assert_no_frame_is_on_its_way();
+    }
+
+    pub(super) fn assert_no_frame_is_on_its_way(&self) {
+        let is_frame =
+            |event: &Event| matches!(event, Event::Arrive { message: Message::Frame(_), .. });
+        assert!(!self.events.values().any(is_frame));
     }
 }
