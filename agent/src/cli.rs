@@ -12,6 +12,7 @@ use crate::config::{LogFormat, Settings};
 use crate::control::MAX_ECHO_LEN;
 use crate::engine::{C2c, Version1};
 use crate::known_peers::TrustPolicy;
+use crate::peer_name::PeerName;
 
 /// Puts this host into a virtual network through a DoSP hub.
 #[derive(Debug, Parser)]
@@ -134,7 +135,7 @@ pub(crate) enum Trust {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PeerArg {
     Vip(Vip),
-    Name(Label),
+    Name(PeerName),
 }
 
 impl Display for PeerArg {

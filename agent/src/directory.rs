@@ -1,35 +1,132 @@
-//! Who is in the network, by the hub's word: names, vIPs and keys of all members. Pure.
+//! Who is in the networks, by the hub's word: names, vIPs and keys of all members. Pure.
+//!
+//! The members of each network are a list of their own, and a page says something of one list only:
+//! who speaks for one network can neither name nor hide anybody of another.
 
 use std::collections::BTreeMap;
 
 use dosp_proto::identity::PublicKey;
 use dosp_proto::label::Label;
 use dosp_proto::member::{Node, Nodes};
-use dosp_proto::vip::Vip;
+use dosp_proto::vip::{Network, Vip};
+
+use crate::peer_name::PeerName;
+use crate::remote::RemoteNetworks;
 
 /// As many as the largest networks have, and a bound on what a hub can make us keep.
 const MAX_NODES: usize = 65_536;
 
-/// The hub's list of members.
+/// The members of the own network and of those of other hubs.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
+    own: List,
+    /// Of the networks of other hubs, by their first address.
+    others: BTreeMap<Vip, (Network, List)>,
+}
+
+impl Directory {
+    /// Takes a page, for a node of the network `own` that knows of the networks `others`. Returns how
+    /// many nodes it does not take: they lie outside of the page's network, or there are too many.
+    pub fn take(&mut self, page: Nodes, own: Network, others: &RemoteNetworks) -> usize {
+        let named = page.network.filter(|network| *network != own);
+        if named.is_some_and(|network| !others.has(network)) {
+            return page.nodes.len();
+        }
+        let network = named.unwrap_or(own);
+        if page.is_snapshot {
+            *self.list(named) = List::default();
+        }
+        for key in &page.removed {
+            self.list(named).remove(key);
+        }
+        let mut num_dropped = 0;
+        for node in page.nodes {
+            if !network.is_assignable(node.vip) {
+                // What was said of it before holds no more in any case.
+                self.list(named).remove(&node.key);
+                num_dropped += 1;
+            } else if self.list(named).replaces(&node) || self.make_room(named.is_none()) {
+                self.list(named).insert(node);
+            } else {
+                num_dropped += 1;
+            }
+        }
+        num_dropped
+    }
+
+    /// Forgets who was in networks that are not among `others` any more.
+    pub fn retain(&mut self, others: &RemoteNetworks) {
+        self.others.retain(|_, (network, _)| others.has(*network));
+    }
+
+    fn list(&mut self, network: Option<Network>) -> &mut List {
+        let Some(network) = network else { return &mut self.own };
+        let (of, list) =
+            self.others.entry(network.address()).or_insert_with(|| (network, List::default()));
+        if *of != network {
+            (*of, *list) = (network, List::default());
+        }
+        list
+    }
+
+    /// Whether one node more can be kept. One of the own network takes the place of one of another.
+    fn make_room(&mut self, is_own: bool) -> bool {
+        let lists = || self.others.values().map(|(_, list)| list.nodes.len());
+        if self.own.nodes.len() + lists().sum::<usize>() < MAX_NODES {
+            return true;
+        }
+        let largest = self.others.values_mut().max_by_key(|(_, list)| list.nodes.len());
+        let Some((_, list)) = largest.filter(|_| is_own) else { return false };
+        let last = list.nodes.keys().next_back().copied();
+        last.inspect(|key| list.remove(key)).is_some()
+    }
+
+    /// Who is at `vip`.
+    #[must_use]
+    pub fn at(&self, vip: Vip) -> Option<&Node> {
+        self.own.at(vip).or_else(|| self.others_before(vip)?.at(vip))
+    }
+
+    /// The list that `vip` would be in, were it in a network of another hub.
+    fn others_before(&self, vip: Vip) -> Option<&List> {
+        self.others.range(..=vip).next_back().map(|(_, (_, list))| list)
+    }
+
+    /// Where and what the member with this key is: in the own network, if it is there.
+    #[must_use]
+    pub fn by_key(&self, key: &PublicKey) -> Option<&Node> {
+        let mut lists =
+            std::iter::once(&self.own).chain(self.others.values().map(|(_, list)| list));
+        lists.find_map(|list| list.nodes.get(key))
+    }
+
+    /// Whose name `name` is, where `others` are the networks of other hubs.
+    #[must_use]
+    pub fn by_name(&self, name: &PeerName, others: &RemoteNetworks) -> Option<&Node> {
+        let Some(hub) = &name.hub else { return self.own.by_name(&name.name) };
+        let network = others.by_hub(hub)?.told.network;
+        self.others.get(&network.address())?.1.by_name(&name.name)
+    }
+
+    /// All members, by vIP: first those of the own network.
+    pub fn iter(&self) -> impl Iterator<Item = &Node> {
+        let others = self.others.values().flat_map(|(_, list)| list.iter());
+        self.own.iter().chain(others)
+    }
+}
+
+/// The members of one network.
+#[derive(Debug, Clone, Default)]
+struct List {
     nodes: BTreeMap<PublicKey, Node>,
     by_vip: BTreeMap<Vip, PublicKey>,
     by_name: BTreeMap<Label, PublicKey>,
 }
 
-impl Directory {
-    /// Takes a page of it.
-    pub fn take(&mut self, page: Nodes) {
-        if page.is_snapshot {
-            *self = Self::default();
-        }
-        for key in &page.removed {
-            self.remove(key);
-        }
-        for node in page.nodes {
-            self.insert(node);
-        }
+impl List {
+    /// Whether there is something of this node in it, or at its vIP.
+    fn replaces(&self, node: &Node) -> bool {
+        self.nodes.contains_key(&node.key) || self.by_vip.contains_key(&node.vip)
     }
 
     fn insert(&mut self, node: Node) {
@@ -37,9 +134,6 @@ impl Directory {
         // A page may say of one node that it has moved before it says so of the other.
         if let Some(former) = self.by_vip.get(&node.vip).copied() {
             self.remove(&former);
-        }
-        if self.nodes.len() >= MAX_NODES {
-            return;
         }
         self.by_vip.insert(node.vip, node.key);
         if let Some(name) = &node.name {
@@ -58,82 +152,18 @@ impl Directory {
         }
     }
 
-    /// Who is at `vip`.
-    #[must_use]
-    pub fn at(&self, vip: Vip) -> Option<&Node> {
+    fn at(&self, vip: Vip) -> Option<&Node> {
         self.nodes.get(self.by_vip.get(&vip)?)
     }
 
-    /// Where and what the member with this key is.
-    #[must_use]
-    pub fn by_key(&self, key: &PublicKey) -> Option<&Node> {
-        self.nodes.get(key)
+    fn by_name(&self, name: &Label) -> Option<&Node> {
+        self.nodes.get(self.by_name.get(name)?)
     }
 
-    /// Whose name `name` is, in whatever case it is written.
-    #[must_use]
-    pub fn by_name(&self, name: &str) -> Option<&Node> {
-        let name: Label = name.parse().ok()?;
-        self.nodes.get(self.by_name.get(&name)?)
-    }
-
-    /// All members, by vIP.
-    pub fn iter(&self) -> impl Iterator<Item = &Node> {
+    fn iter(&self) -> impl Iterator<Item = &Node> {
         self.by_vip.values().filter_map(|key| self.nodes.get(key))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn node(key: u8, x: u8, name: Option<&str>) -> Node {
-        let name = name.map(|name| name.parse().unwrap());
-        Node { key: [key; 32].into(), vip: Vip::from([10, 0, 0, x]), name, is_online: true }
-    }
-
-    fn page(nodes: Vec<Node>) -> Nodes {
-        Nodes { nodes, is_done: true, ..Nodes::default() }
-    }
-
-    #[test]
-    fn pages_add_change_and_remove() {
-        let mut directory = Directory::default();
-        directory.take(page(vec![node(1, 2, Some("a")), node(2, 3, Some("b"))]));
-        assert_eq!(directory.by_name("B").unwrap().vip, Vip::from([10, 0, 0, 3]));
-        // The two change places and names.
-        directory.take(page(vec![node(1, 3, Some("b")), node(2, 2, Some("a"))]));
-        assert_eq!(directory.by_name("b").unwrap().key, [1; 32].into());
-        assert_eq!(directory.at(Vip::from([10, 0, 0, 2])).unwrap().key, [2; 32].into());
-        directory.take(Nodes { removed: vec![[1; 32].into()], ..Nodes::default() });
-        assert!(
-            directory.by_name("b").is_none() && directory.at(Vip::from([10, 0, 0, 3])).is_none()
-        );
-        directory.take(Nodes { is_snapshot: true, ..page(vec![node(3, 9, None)]) });
-        assert_eq!(directory.iter().map(|node| node.vip.octets()[3]).collect::<Vec<_>>(), [9]);
-    }
-
-    proptest! {
-        /// However a hub lies, the three maps never contradict each other.
-        #[test]
-        fn look_ups_agree(pages in proptest::collection::vec((0u8..5, 0u8..5, 0u8..5, any::<bool>()), 0..60)) {
-            let names = [None, Some("a"), Some("b"), Some("c"), Some("d")];
-            let mut directory = Directory::default();
-            for (key, x, name, removes) in pages {
-                let mut page = page(vec![node(key, x, names[usize::from(name)])]);
-                if removes {
-                    page = Nodes { removed: vec![[key; 32].into()], ..Nodes::default() };
-                }
-                directory.take(page);
-                prop_assert_eq!(directory.iter().count(), directory.nodes.len());
-                for node in directory.nodes.values() {
-                    prop_assert_eq!(directory.at(node.vip), Some(node));
-                }
-                for (name, key) in &directory.by_name {
-                    prop_assert_eq!(directory.nodes[key].name.as_ref(), Some(name));
-                }
-            }
-        }
-    }
-}
+mod tests;

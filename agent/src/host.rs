@@ -24,6 +24,14 @@ pub trait Host: Send + 'static {
         overlay: Overlay,
         hub: IpAddr,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Makes these networks of other hubs reachable too, in place of all that were named before. Returns
+    /// those that are not, and why.
+    fn route(
+        &mut self,
+        networks: &[Network],
+        hub: IpAddr,
+    ) -> impl Future<Output = Vec<(Network, Self::Error)>> + Send;
 }
 
 /// A host without a TUN has nothing to do.
@@ -41,6 +49,10 @@ impl Host for NoHost {
     ) -> Result<(), Self::Error> {
         Ok(())
     }
+
+    async fn route(&mut self, _: &[Network], _: IpAddr) -> Vec<(Network, Self::Error)> {
+        Vec::new()
+    }
 }
 
 /// Configures one TUN interface.
@@ -51,6 +63,8 @@ pub struct TunHost {
     mtu: u16,
     /// Take the network whatever else uses its addresses.
     force: bool,
+    /// The networks of other hubs that lead into the interface.
+    routed: Vec<Network>,
 }
 
 /// Why the network cannot be had on this host.
@@ -79,7 +93,44 @@ impl TunHost {
     /// # Errors
     /// [`NetError::Open`].
     pub fn new(ifname: &str, mtu: u16, force: bool) -> Result<Self, NetError> {
-        Ok(Self { net: NetConfig::open()?, ifname: ifname.to_owned(), mtu, force })
+        let (net, ifname) = (NetConfig::open()?, ifname.to_owned());
+        Ok(Self { net, ifname, mtu, force, routed: Vec::new() })
+    }
+}
+
+impl TunHost {
+    /// What is in the way of `network`, beside our own routes, which go with the networks before.
+    async fn conflicts(&self, network: Network, hub: IpAddr) -> Result<Vec<Conflict>, NetError> {
+        let mut conflicts = self.net.conflicts(network, hub).await?;
+        conflicts.retain(|conflict| match conflict {
+            Conflict::Route { interface, .. } => interface.as_ref() != Some(&self.ifname),
+            Conflict::Hub { .. } => true,
+        });
+        Ok(conflicts)
+    }
+
+    /// Not even by force: whoever runs this host chose its hub, and not what other hubs call theirs.
+    async fn add_route(&self, network: Network, hub: IpAddr) -> Result<(), HostError> {
+        let conflicts = self.conflicts(network, hub).await?;
+        if !conflicts.is_empty() {
+            return Err(HostError::Conflict { network, conflicts });
+        }
+        Ok(self.net.add_route(&self.ifname, network).await?)
+    }
+
+    /// The kernel may have taken them along with an address.
+    async fn restore_routes(&self) -> Result<(), NetError> {
+        for network in &self.routed {
+            self.net.add_route(&self.ifname, *network).await?;
+        }
+        Ok(())
+    }
+}
+
+fn holds(network: Network, hub: IpAddr) -> bool {
+    match hub.to_canonical() {
+        IpAddr::V4(addr) => network.contains(addr.into()),
+        IpAddr::V6(_) => false,
     }
 }
 
@@ -94,7 +145,7 @@ impl Host for TunHost {
     ) -> Result<(), HostError> {
         let Overlay { vip, network } = overlay;
         if before.is_none_or(|before| before.network != network) {
-            let conflicts = self.net.conflicts(network, hub).await?;
+            let conflicts = self.conflicts(network, hub).await?;
             if !conflicts.is_empty() && !self.force {
                 return Err(HostError::Conflict { network, conflicts });
             }
@@ -104,8 +155,36 @@ impl Host for TunHost {
             Some(before) => {
                 let (old, new) = ((before.vip, before.network), (vip, network));
                 self.net.readdress(&self.ifname, old, new).await?;
+                self.restore_routes().await?;
             }
         }
         Ok(())
+    }
+
+    async fn route(&mut self, networks: &[Network], hub: IpAddr) -> Vec<(Network, HostError)> {
+        let mut failed = Vec::new();
+        let mut routed = Vec::new();
+        for network in std::mem::take(&mut self.routed) {
+            // The hub may be at another address than before, which must not lead into the tunnel.
+            let stays = networks.contains(&network) && !holds(network, hub);
+            if stays {
+                routed.push(network);
+            } else if let Err(error) = self.net.delete_route(&self.ifname, network).await {
+                tracing::warn!(%network, error = %error, "a route stays");
+                // Taken back with the next change, or with the interface.
+                self.routed.push(network);
+            }
+        }
+        for network in networks {
+            if routed.contains(network) {
+                continue;
+            }
+            match self.add_route(*network, hub).await {
+                Ok(()) => routed.push(*network),
+                Err(error) => failed.push((*network, error)),
+            }
+        }
+        self.routed.append(&mut routed);
+        failed
     }
 }

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use dosp_proto::label::Label;
 use dosp_proto::vip::Vip;
 
+use crate::peer_name::PeerName;
+
 pub use block::{with_block, without_block};
 
 /// Where programs look names up first.
@@ -50,7 +52,7 @@ impl HostsFile {
     ///
     /// # Errors
     /// What the system says, or a file of more than [`MAX_LEN`] bytes; then the file is as it was.
-    pub fn write(&self, tag: &str, entries: &[(Vip, Label)]) -> io::Result<()> {
+    pub fn write(&self, tag: &str, entries: &[(Vip, PeerName)]) -> io::Result<()> {
         if entries.is_empty() {
             return self.remove(tag).map(drop);
         }

@@ -10,9 +10,11 @@ mod text;
 use std::collections::{BTreeMap, VecDeque};
 
 use dosp_proto::identity::{Fingerprint, PublicKey};
-use dosp_proto::label::{Label, LabelError};
+use dosp_proto::label::LabelError;
 use dosp_proto::vip::Vip;
 use serde::Deserialize;
+
+use crate::peer_name::PeerName;
 
 pub use text::{KnownPeersError, LineError};
 
@@ -265,7 +267,7 @@ impl KnownPeers {
     /// # Errors
     /// [`NameError`].
     pub fn bind_name(&mut self, name: &str, vip: Vip) -> Result<(), NameError> {
-        let name = String::from(name.parse::<Label>()?);
+        let name = name.parse::<PeerName>()?.to_string();
         if let Some(owner) = self.by_name(&name).filter(|owner| owner.vip != vip) {
             let (vip, owner) = (owner.vip, owner.key.fingerprint());
             return Err(NameError::Taken { name, owner, vip });

@@ -31,7 +31,9 @@ pub mod known_peers;
 pub mod link;
 pub mod netcfg;
 pub mod node;
+pub mod peer_name;
 pub mod private;
+pub mod remote;
 pub mod state;
 pub mod tun;
 

@@ -12,7 +12,9 @@ use dosp_proto::vip::{Network, Vip};
 use futures_util::TryStreamExt;
 use nix::errno::Errno;
 use rtnetlink::packet_route::link::LinkAttribute;
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage};
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteScope,
+};
 use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, RouteMessageBuilder};
 use tokio::task::JoinHandle;
 
@@ -70,6 +72,26 @@ pub enum NetError {
         /// What the kernel said.
         source: Box<rtnetlink::Error>,
     },
+    /// The route was refused.
+    #[error("send {network} into the interface '{ifname}'")]
+    AddRoute {
+        /// The interface's name.
+        ifname: String,
+        /// The network.
+        network: Network,
+        /// What the kernel said.
+        source: Box<rtnetlink::Error>,
+    },
+    /// The route stays.
+    #[error("take the route to {network} from the interface '{ifname}'")]
+    DeleteRoute {
+        /// The interface's name.
+        ifname: String,
+        /// The network.
+        network: Network,
+        /// What the kernel said.
+        source: Box<rtnetlink::Error>,
+    },
     /// The routes of this host could not be read.
     #[error("list the routes")]
     ListRoutes {
@@ -88,6 +110,8 @@ impl NetError {
             | Self::SetLink { source, .. }
             | Self::AddAddress { source, .. }
             | Self::DeleteAddress { source, .. }
+            | Self::AddRoute { source, .. }
+            | Self::DeleteRoute { source, .. }
             | Self::ListRoutes { source } => errno(source),
         };
         matches!(errno.map(Errno::from_raw), Some(Errno::EPERM | Errno::EACCES))
@@ -217,6 +241,44 @@ impl NetConfig {
         self.add_address(ifname, index, new.0, new.1).await
     }
 
+    /// Sends `network`, which is another one than that of the address, into `ifname` too.
+    ///
+    /// # Errors
+    /// [`NetError`].
+    pub async fn add_route(&self, ifname: &str, network: Network) -> Result<(), NetError> {
+        let route = self.route(ifname, network).await?;
+        // It may be there already, as after a change of the address, which may take it along.
+        let request = self.handle.route().add(route).replace();
+        request.execute().await.map_err(|source| NetError::AddRoute {
+            ifname: ifname.to_owned(),
+            network,
+            source: Box::new(source),
+        })
+    }
+
+    /// Takes back what [`NetConfig::add_route`] did, where it is still there.
+    ///
+    /// # Errors
+    /// [`NetError`].
+    pub async fn delete_route(&self, ifname: &str, network: Network) -> Result<(), NetError> {
+        let route = self.route(ifname, network).await?;
+        match self.handle.route().del(route).execute().await {
+            Err(source) if errno(&source) != Some(Errno::ESRCH as i32) => {
+                let (ifname, source) = (ifname.to_owned(), Box::new(source));
+                Err(NetError::DeleteRoute { ifname, network, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Without a gateway, and with whatever address the interface has.
+    async fn route(&self, ifname: &str, network: Network) -> Result<RouteMessage, NetError> {
+        let index = self.index_of(ifname).await?;
+        let to = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(network.address().addr(), network.prefix_len());
+        Ok(to.output_interface(index).scope(RouteScope::Link).build())
+    }
+
     /// What on this host is in the way of `network`; to be asked before it is configured here.
     ///
     /// # Errors
@@ -326,53 +388,4 @@ fn interface_of(route: &RouteMessage) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn route(addr: [u8; 4], prefix_len: u8, table: u8) -> RouteMessage {
-        let mut route = RouteMessage::default();
-        route.header.destination_prefix_length = prefix_len;
-        route.header.table = table;
-        let addr = RouteAddress::Inet(Ipv4Addr::from(addr));
-        route.attributes.push(RouteAttribute::Destination(addr));
-        route
-    }
-
-    #[test]
-    fn routes_that_share_addresses_with_the_network_are_in_its_way() {
-        for (addr, prefix_len, overlaps) in [
-            ([7, 10, 0, 0], 24, true),
-            ([7, 10, 0, 128], 25, true),
-            ([7, 10, 0, 5], 32, true),
-            ([7, 0, 0, 0], 8, true),
-            ([7, 10, 1, 0], 24, false),
-            ([7, 10, 1, 5], 32, false),
-            ([10, 0, 0, 0], 8, false),
-            ([0, 0, 0, 0], 0, false),
-            ([0, 0, 0, 0], 1, false),
-        ] {
-            let found = overlapping_prefix(&route(addr, prefix_len, 254), Network::DEFAULT);
-            assert_eq!(found.is_some(), overlaps, "{addr:?}/{prefix_len}");
-        }
-    }
-
-    #[test]
-    fn routes_of_every_table_but_local_count() {
-        let of_table =
-            |table| overlapping_prefix(&route([7, 10, 0, 0], 24, table), Network::DEFAULT);
-        assert!(of_table(254).is_some() && of_table(100).is_some());
-        assert_eq!(of_table(255), None);
-        let mut high = route([7, 10, 0, 0], 24, 252);
-        high.attributes.push(RouteAttribute::Table(51820));
-        assert!(overlapping_prefix(&high, Network::DEFAULT).is_some());
-    }
-
-    #[test]
-    fn conflicts_are_shown_in_words() {
-        let addr = Ipv4Addr::new(7, 10, 0, 0);
-        let interface = Some("eth0".to_owned());
-        let route = Conflict::Route { addr, prefix_len: 24, interface };
-        assert_eq!(route.to_string(), "the route 7.10.0.0/24 over eth0");
-        assert_eq!(Conflict::Hub { addr }.to_string(), "the hub's own address 7.10.0.0");
-    }
-}
+mod tests;

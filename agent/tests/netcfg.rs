@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::time::Duration;
 
+use dosp_agent::engine::Overlay;
+use dosp_agent::host::{Host, TunHost};
 use dosp_agent::netcfg::{Conflict, NetConfig, NetError};
 use dosp_agent::tun::{LinuxTun, TunDevice, TunError};
 use dosp_proto::vip::{Network, Vip};
@@ -138,6 +140,68 @@ fn conflicts_name_route_and_interface() {
 }
 
 #[test]
+fn networks_of_other_hubs_lead_into_the_interface_and_outlive_a_new_address() {
+    in_namespace(async {
+        let _tun = LinuxTun::create(NAME, MTU).unwrap();
+        let mut host = TunHost::new(NAME, MTU, false).unwrap();
+        let place = |text: &str| Overlay { vip: vip(text), network: Network::DEFAULT };
+        host.apply(None, place("7.10.0.2"), HUB).await.unwrap();
+        let [berlin, oslo] = networks(["7.11.0.0/24", "7.12.0.0/16"]);
+        assert!(host.route(&[berlin, oslo], HUB).await.is_empty());
+        assert_eq!(routes(), ["7.10.0.0/24", "7.11.0.0/24", "7.12.0.0/16"]);
+        let from = ip(&["-j", "route", "get", "7.12.3.4"]);
+        assert_eq!((&from[0]["dev"], &from[0]["prefsrc"]), (&NAME.into(), &"7.10.0.2".into()));
+        for promote_secondaries in ["0", "1"] {
+            std::fs::write(PROMOTE_SECONDARIES, promote_secondaries).unwrap();
+            host.apply(Some(place("7.10.0.2")), place("7.10.0.9"), HUB).await.unwrap();
+            assert_eq!(routes(), ["7.10.0.0/24", "7.11.0.0/24", "7.12.0.0/16"]);
+            let from = ip(&["-j", "route", "get", "7.12.3.4"]);
+            assert_eq!(from[0]["prefsrc"], "7.10.0.9");
+            host.apply(Some(place("7.10.0.9")), place("7.10.0.2"), HUB).await.unwrap();
+        }
+        // The own network moves into what was another hub's, which is told next.
+        let moved = Overlay { vip: vip("7.12.0.7"), network: oslo };
+        host.apply(Some(place("7.10.0.2")), moved, HUB).await.unwrap();
+        assert!(host.route(&[berlin], HUB).await.is_empty());
+        assert!(routes().contains(&"7.12.0.0/16".to_owned()), "{:?}", routes());
+        // A route that is gone already is not missed.
+        ip(&["route", "del", "7.11.0.0/24"]);
+        assert!(host.route(&[], HUB).await.is_empty());
+        assert_eq!(routes(), ["7.12.0.0/16"]);
+    });
+}
+
+#[test]
+fn networks_of_other_hubs_never_take_what_this_host_uses() {
+    in_namespace(async {
+        let _tun = LinuxTun::create(NAME, MTU).unwrap();
+        ip(&["tuntap", "add", "lan0", "mode", "tap"]);
+        ip(&["addr", "add", "192.168.1.2/24", "dev", "lan0"]);
+        ip(&["link", "set", "lan0", "up"]);
+        // Force is for the own network alone.
+        let mut host = TunHost::new(NAME, MTU, true).unwrap();
+        let place = Overlay { vip: vip("7.10.0.2"), network: Network::DEFAULT };
+        host.apply(None, place, HUB).await.unwrap();
+        let all = networks(["192.0.2.0/24", "192.168.0.0/16", "192.168.1.128/25", "7.11.0.0/24"]);
+        let failed = host.route(&all, HUB).await;
+        let words: Vec<_> = failed.iter().map(|(_, why)| why.to_string()).collect();
+        assert_eq!(
+            words,
+            [
+                "the network 192.0.2.0/24 overlaps the hub's own address 192.0.2.1",
+                "the network 192.168.0.0/16 overlaps the route 192.168.1.0/24 over lan0",
+                "the network 192.168.1.128/25 overlaps the route 192.168.1.0/24 over lan0",
+            ]
+        );
+        assert_eq!(routes(), ["192.168.1.0/24", "7.10.0.0/24", "7.11.0.0/24"]);
+        // The hub is found at another address, which is in a network that was routed until now.
+        let failed = host.route(&all[3..], "7.11.0.9".parse().unwrap()).await;
+        assert_eq!(failed.len(), 1);
+        assert_eq!(routes(), ["192.168.1.0/24", "7.10.0.0/24"]);
+    });
+}
+
+#[test]
 fn names_of_other_interfaces_are_taken() {
     in_namespace(async {
         let _tun = LinuxTun::create(NAME, MTU).unwrap();
@@ -223,6 +287,19 @@ fn addresses() -> Vec<String> {
         .iter()
         .map(|addr| format!("{}/{}", addr["local"].as_str().unwrap(), addr["prefixlen"]))
         .collect()
+}
+
+fn networks<const N: usize>(of: [&str; N]) -> [Network; N] {
+    of.map(|text| text.parse().unwrap())
+}
+
+/// Where the routes of the main table lead to, in the order of their text.
+fn routes() -> Vec<String> {
+    let routes = ip(&["-j", "route"]);
+    let to = |route: &serde_json::Value| route["dst"].as_str().unwrap().to_owned();
+    let mut routes: Vec<_> = routes.as_array().into_iter().flatten().map(to).collect();
+    routes.sort();
+    routes
 }
 
 fn ip(arguments: &[&str]) -> serde_json::Value {

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::Agent;
-use super::status::{json, print};
+use super::status::{json, print, way};
 use crate::cli::Ping;
 use crate::config::Settings;
 use crate::control::ControlError;
@@ -48,7 +48,7 @@ async fn ping(args: &Ping, settings: &Settings) -> Result<(), Failure> {
             true
         }
     };
-    print(if args.json { json(&statistics.to_json())? } else { statistics.words(&tunnel) })?;
+    print(if args.json { json(&statistics.to_json(&tunnel))? } else { statistics.words(&tunnel) })?;
     agent.leave().await?;
     match (interrupted, statistics.times.is_empty()) {
         (true, _) => Err(Failure::interrupted()),
@@ -99,7 +99,9 @@ async fn echoes(
 fn heading(tunnel: &Tunnel, size: u64) -> String {
     let name = tunnel.name.as_ref().map(|name| format!("{name} ")).unwrap_or_default();
     let key = tunnel.fingerprint.as_ref().map(|key| format!(", key {key}")).unwrap_or_default();
-    format!("PING {name}({}): {size} bytes{key}\n", tunnel.vip)
+    let way = way(tunnel.via.as_deref(), tunnel.hops);
+    let way = way.map(|way| format!(", {way}")).unwrap_or_default();
+    format!("PING {name}({}): {size} bytes{key}{way}\n", tunnel.vip)
 }
 
 fn line(vip: Vip, number: u64, echo: &EchoResult) -> String {
@@ -154,12 +156,13 @@ impl Statistics {
         text
     }
 
-    fn to_json(&self) -> serde_json::Value {
+    fn to_json(&self, tunnel: &Tunnel) -> serde_json::Value {
         let whole = |nanos: f64| Duration::from_secs_f64(nanos / 1e9).as_nanos();
         let summary = self.summary().map(|summary| summary.map(whole));
         let [min, avg, max, mdev] = summary.map_or([None; 4], |summary| summary.map(Some));
         json!({ "schema": "dosp.ping/1", "sent": self.num_sent, "received": self.times.len(),
-            "rtt_min_ns": min, "rtt_avg_ns": avg, "rtt_max_ns": max, "rtt_mdev_ns": mdev })
+            "rtt_min_ns": min, "rtt_avg_ns": avg, "rtt_max_ns": max, "rtt_mdev_ns": mdev,
+            "via": tunnel.via, "hops": tunnel.hops })
     }
 }
 
@@ -171,8 +174,14 @@ mod tests {
     fn output_looks_like_that_of_ping() {
         let vip = "10.77.0.3".parse().unwrap();
         let (name, fingerprint) = (Some("bob".to_owned()), Some("ABCDE".to_owned()));
-        let tunnel = Tunnel { vip, version: 2, authenticated: true, fingerprint, name };
+        let (via, hops) = (None, Some(0));
+        let tunnel = Tunnel { vip, version: 2, authenticated: true, fingerprint, name, via, hops };
         assert_eq!(heading(&tunnel, 56), "PING bob (10.77.0.3): 56 bytes, key ABCDE\n");
+        let (via, hops) = (Some("berlin".to_owned()), Some(1));
+        assert_eq!(
+            heading(&Tunnel { via, hops, ..tunnel.clone() }, 56),
+            "PING bob (10.77.0.3): 56 bytes, key ABCDE, via berlin, 2 hubs\n"
+        );
         let echo = EchoResult { rtt_ns: 1_234_567, hub_rtt_ns: Some(512_345), bytes: 56 };
         assert_eq!(
             line(vip, 7, &echo),

@@ -55,7 +55,7 @@ async fn knock(agent: &Agent, vip: Vip) -> Result<Result<(), Failure>, ControlEr
 
 async fn target(args: &Send, agent: &Agent) -> Result<Target, Failure> {
     match &args.to {
-        PeerArg::Name(name) if name.as_str() == HUB => Ok(Target::Hub),
+        PeerArg::Name(name) if name.to_string() == HUB => Ok(Target::Hub),
         peer => Ok(Target::Peer { vip: agent.resolve(peer).await?, plain: args.plain }),
     }
 }

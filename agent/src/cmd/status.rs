@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Agent, connect};
 use crate::cli::{Json, PeerArg};
 use crate::config::Settings;
-use crate::control::wire::{Node, Peer, State, Status};
+use crate::control::wire::{Node, OtherNetwork, Peer, State, Status};
 use crate::failure::{Exit, Failure};
 
 /// `dosp-agent status`.
@@ -21,8 +21,10 @@ pub(crate) async fn status(args: &Json, settings: &Settings) -> Result<(), Failu
 pub(crate) async fn peers(args: &Json, settings: &Settings) -> Result<(), Failure> {
     let status = connect(&settings.socket()).await?.status().await?;
     print(if args.json {
-        let Status { peers, nodes, .. } = status;
-        json(&serde_json::json!({ "schema": "dosp.peers/1", "peers": peers, "nodes": nodes }))?
+        let Status { peers, nodes, networks, .. } = status;
+        json(&serde_json::json!({
+            "schema": "dosp.peers/1", "peers": peers, "nodes": nodes, "networks": networks,
+        }))?
     } else {
         table(&status)
     })
@@ -73,6 +75,8 @@ fn overview(status: &Status) -> String {
     let rtt = status.hub_rtt_ns.map(|rtt| format!(", {:.1} ms away", rtt as f64 / 1e6));
     lines.push(("hub", format!("{}{}", status.hub, rtt.unwrap_or_default())));
     lines.extend(status.hub_fingerprint.clone().map(|fingerprint| ("hub's key", fingerprint)));
+    let heads = std::iter::once("networks").chain(std::iter::repeat(""));
+    lines.extend(heads.zip(status.networks.iter().map(other_network)));
     lines.push(("reconnects", status.reconnects.to_string()));
     if let (Some(tun), Some(mtu)) = (&status.tun, status.mtu) {
         lines.push(("interface", format!("{tun}, MTU {mtu}")));
@@ -93,7 +97,31 @@ fn overview(status: &Status) -> String {
     text
 }
 
-/// Whom this host has spoken to, and all other members of the network.
+fn other_network(other: &OtherNetwork) -> String {
+    let hub = other.hub.as_ref().map(|hub| format!(" of {hub}")).unwrap_or_default();
+    let way = match other.hops {
+        Some(hops) => format!("{} hubs", u16::from(hops) + 1),
+        None => "no way leads there now".to_owned(),
+    };
+    let routed = match (other.routed, &other.why) {
+        (true, _) => String::new(),
+        (false, None) => "; NOT ROUTED".to_owned(),
+        (false, Some(why)) => format!("; NOT ROUTED: {why}"),
+    };
+    format!("{}{hub}, {way}{routed}", other.network)
+}
+
+/// Over which hubs a peer is reached, where that is not this host's own alone.
+pub(super) fn way(via: Option<&str>, hops: Option<u8>) -> Option<String> {
+    match (via, hops) {
+        (None, Some(0) | None) => None,
+        (Some(via), Some(hops)) => Some(format!("via {via}, {} hubs", u16::from(hops) + 1)),
+        (None, Some(hops)) => Some(format!("via {} hubs", u16::from(hops) + 1)),
+        (Some(via), None) => Some(format!("no way leads to {via} now")),
+    }
+}
+
+/// Whom this host has spoken to, and all other members of the networks.
 fn table(status: &Status) -> String {
     let heads = ["PEER", "NAME", "TUNNEL", "FINGERPRINT", "SESSION", "LAST FRAME", "RX", "TX", ""];
     let nodes: BTreeMap<_, _> =
@@ -111,15 +139,15 @@ fn table(status: &Status) -> String {
             never,
             none.clone(),
             none,
-            presence(node).to_owned(),
+            joined([way(node.via.as_deref(), node.hops), presence(node).map(str::to_owned)]),
         ];
         rows.insert(node.vip, row);
     }
     for peer in &status.peers {
         let mut row = spoken_to(peer);
         if let (Some(node), Some(last)) = (nodes.get(&peer.vip), row.last_mut()) {
-            let remarks = [presence(node), &**last].into_iter().filter(|words| !words.is_empty());
-            *last = remarks.collect::<Vec<_>>().join("; ");
+            let said = Some(std::mem::take(last)).filter(|words| !words.is_empty());
+            *last = joined([presence(node).map(str::to_owned), said]);
         }
         rows.insert(peer.vip, row);
     }
@@ -128,8 +156,12 @@ fn table(status: &Status) -> String {
     align(&rows)
 }
 
-const fn presence(node: &Node) -> &'static str {
-    if node.online { "" } else { "offline" }
+const fn presence(node: &Node) -> Option<&'static str> {
+    if node.online { None } else { Some("offline") }
+}
+
+fn joined(remarks: impl IntoIterator<Item = Option<String>>) -> String {
+    remarks.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn spoken_to(peer: &Peer) -> [String; 9] {
@@ -166,7 +198,7 @@ fn remarks(peer: &Peer) -> String {
     let refusal = peer.refusal.as_ref().map(|words| format!("refuses: {words}"));
     let dropped = Some(counts(&peer.dropped)).filter(|dropped| !dropped.is_empty());
     let dropped = dropped.map(|dropped| format!("dropped: {dropped}"));
-    refusal.into_iter().chain(dropped).collect::<Vec<_>>().join("; ")
+    joined([way(peer.via.as_deref(), peer.hops), refusal, dropped])
 }
 
 fn counts(dropped: &BTreeMap<String, u64>) -> String {

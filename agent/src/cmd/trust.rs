@@ -42,7 +42,7 @@ async fn resolve(peer: &PeerArg, settings: &Settings) -> Result<Vip, Failure> {
     match peer {
         PeerArg::Vip(vip) => Ok(*vip),
         PeerArg::Name(name) => {
-            Ok(connect(&settings.socket()).await?.resolve(name.as_str().to_owned()).await?)
+            Ok(connect(&settings.socket()).await?.resolve(name.to_string()).await?)
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use dosp_proto::label::Label;
 use dosp_proto::vip::Vip;
 use rand::rngs::StdRng;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +20,7 @@ use crate::hosts::HostsFile;
 use crate::known_peers::KnownPeers;
 use crate::netcfg::NetError;
 use crate::node::{Node, NodeConfig, NodeError, NodeHandle};
+use crate::peer_name::PeerName;
 use crate::state::NetworkState;
 use crate::tun::{LinuxTun, TunError};
 
@@ -89,7 +89,7 @@ async fn keep_hub_key(handle: NodeHandle, state: Arc<NetworkState>, is_joined: b
 }
 
 /// Gives the members of the network names on this host, until the node has ended.
-async fn keep_names(mut names: watch::Receiver<Vec<(Vip, Label)>>, settings: Settings) {
+async fn keep_names(mut names: watch::Receiver<Vec<(Vip, PeerName)>>, settings: Settings) {
     if !settings.hosts() {
         return;
     }
@@ -103,7 +103,7 @@ async fn keep_names(mut names: watch::Receiver<Vec<(Vip, Label)>>, settings: Set
     put_names(tun, Vec::new()).await;
 }
 
-async fn put_names(tun: String, names: Vec<(Vip, Label)>) {
+async fn put_names(tun: String, names: Vec<(Vip, PeerName)>) {
     let put = tokio::task::spawn_blocking(move || HostsFile::default().write(&tun, &names)).await;
     let failed = match put {
         Ok(Ok(())) => return,

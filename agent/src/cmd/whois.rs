@@ -3,7 +3,7 @@
 use dosp_proto::vip::Vip;
 use serde::Serialize;
 
-use super::status::{json, print};
+use super::status::{json, print, way};
 use super::{Agent, connect};
 use crate::cli::Whois;
 use crate::config::Settings;
@@ -21,6 +21,10 @@ struct Found {
     online: Option<bool>,
     /// Whether it has proved its key to this host.
     proven: bool,
+    /// What its hub is called; `null` for this host's own, and for one without a name.
+    via: Option<String>,
+    /// The links between this host's hub and its own; `null` where that is not known.
+    hops: Option<u8>,
 }
 
 pub(crate) async fn run(args: &Whois, settings: &Settings) -> Result<(), Failure> {
@@ -49,6 +53,8 @@ fn find(vip: Vip, status: &Status) -> Option<Found> {
         proven: proven.is_some(),
         fingerprint: proven.or_else(|| node.map(|node| node.fingerprint.clone())),
         online: node.map(|node| node.online),
+        via: node.map_or_else(|| peer.and_then(|peer| peer.via.clone()), |node| node.via.clone()),
+        hops: node.map_or_else(|| peer.and_then(|peer| peer.hops), |node| node.hops),
     })
 }
 
@@ -60,8 +66,10 @@ fn in_words(found: &Found) -> String {
         Some(false) => "offline",
         None => "unknown",
     };
+    let way = way(found.via.as_deref(), found.hops);
+    let way = way.map(|way| format!("way         {way}\n")).unwrap_or_default();
     format!(
-        "vIP         {}\nname        {}\nfingerprint {key}, {word}\nhub says    {online}\n",
+        "vIP         {}\nname        {}\nfingerprint {key}, {word}\nhub says    {online}\n{way}",
         found.vip,
         found.name.as_deref().unwrap_or("none"),
     )
@@ -88,6 +96,18 @@ mod tests {
             in_words(&found("7.10.0.9").unwrap()),
             "vIP         7.10.0.9\nname        dave\n\
              fingerprint PQRST-UVWXY-Z2345-67ABC, by the hub's word\nhub says    offline\n"
+        );
+        assert_eq!(
+            in_words(&found("7.11.0.5").unwrap()),
+            "vIP         7.11.0.5\nname        bob.berlin\n\
+             fingerprint ZZZZZ-KLMNO-PQRST-UVWXY, proved to this host\nhub says    online\n\
+             way         via berlin, 2 hubs\n"
+        );
+        assert_eq!(
+            json(&found("7.11.0.5").unwrap()).unwrap(),
+            "{\"schema\":\"dosp.whois/1\",\"vip\":\"7.11.0.5\",\"name\":\"bob.berlin\",\
+             \"fingerprint\":\"ZZZZZ-KLMNO-PQRST-UVWXY\",\"online\":true,\"proven\":true,\
+             \"via\":\"berlin\",\"hops\":1}\n"
         );
         assert_eq!(found("7.10.0.77"), None);
     }

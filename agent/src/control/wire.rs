@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::hub::{Answer, Clients, Info};
 pub use self::peers::{EchoResult, Trusted, Tunnel};
-pub use self::status::{Node, Peer, State, Status, Surroundings};
+pub use self::status::{Node, OtherNetwork, Peer, State, Status, Surroundings};
 use crate::engine::{SendError, Version};
 use crate::node::{self, LeaveError, SendFailure};
 
@@ -224,10 +224,12 @@ impl From<SendFailure> for Reply {
             SendFailure::NotTaken(SendError::NoPeer(_) | SendError::SealedOnly(_)) => {
                 FailureKind::Usage
             }
-            SendFailure::Failed(Message::Offline | Message::NoAnswer) => FailureKind::Offline,
+            SendFailure::Failed(Message::Offline | Message::NoWay { .. } | Message::NoAnswer) => {
+                FailureKind::Offline
+            }
             SendFailure::Failed(Message::Refused(_)) => FailureKind::Refused,
             SendFailure::NotTaken(SendError::Busy(_))
-            | SendFailure::Failed(Message::NoEcho)
+            | SendFailure::Failed(Message::NoEcho | Message::TooLong)
             | SendFailure::Stopped => FailureKind::Failed,
         };
         let hint = failure.hint();

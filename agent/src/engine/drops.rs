@@ -39,7 +39,7 @@ drop_reasons! {
     Multicast = "multicast",
     /// From the TUN: not from our vIP.
     ForeignSource = "foreign_source",
-    /// From the TUN: for an address outside the network.
+    /// From the TUN: for an address outside the networks that this host routes.
     NoRoute = "no_route",
     /// From the TUN: for the hub itself, and neither an echo request nor few enough of them.
     HubProhibited = "hub_prohibited",
@@ -57,6 +57,10 @@ drop_reasons! {
     Misrouted = "misrouted",
     /// From the hub: a frame type that an agent has no use for.
     UnexpectedFrame = "unexpected_frame",
+    /// From the hub: a member outside of its network, or one more than the agent keeps.
+    Misplaced = "misplaced",
+    /// From the hub: the network of another hub that overlaps one that is there, or one too many.
+    BadNetwork = "bad_network",
     /// From the hub: a control frame in the open, though the hub seals what it says.
     Unsealed = "unsealed",
     /// From a peer: a frame number that was seen before or is too far ahead.
@@ -77,6 +81,8 @@ drop_reasons! {
     UnknownKind = "unknown_kind",
     /// From a peer: IP that is not from its vIP to ours, or is malformed.
     InnerPacket = "inner_packet",
+    /// From a peer: IP from a network that this host does not route.
+    Unrouted = "unrouted",
     /// Of version 1, or for a peer that has only that, where it is not allowed.
     Version1 = "version_1",
     /// From a peer: a key that is not trusted.
@@ -141,6 +147,13 @@ impl Drops {
     /// Counts one drop.
     pub fn add(&mut self, reason: DropReason) {
         *self.0.entry(reason).or_default() += 1;
+    }
+
+    /// Counts `times` drops.
+    pub fn add_times(&mut self, reason: DropReason, times: usize) {
+        if times > 0 {
+            *self.0.entry(reason).or_default() += times as u64;
+        }
     }
 
     /// How often `reason` was met.

@@ -18,6 +18,8 @@ pub(super) struct Gate {
     pub(super) config: EngineConfig,
     pub(super) overlay: Overlay,
     pub(super) from: Vip,
+    /// Whether this host sends packets there.
+    pub(super) is_routed: bool,
     pub(super) now: Instant,
 }
 
@@ -26,6 +28,10 @@ impl Gate {
     pub(super) fn admit(&self, peer: &Peer, bytes: &[u8]) -> Result<(), DropReason> {
         if !self.config.carries_ip || !self.is_ours(bytes) {
             return Err(DropReason::InnerPacket);
+        }
+        // It would come from an address that is somebody else's here.
+        if !self.is_routed {
+            return Err(DropReason::Unrouted);
         }
         let addressed = |at: Instant| self.now.duration_since(at) < SHIELDS_DOWN;
         if self.config.shields_up && !peer.addressed_at.is_some_and(addressed) {

@@ -15,6 +15,8 @@ const MAX_QUOTE_LEN: usize = 576 - 20 - 8;
 pub(super) enum Unreachable {
     /// The peer is offline or does not answer.
     Host,
+    /// No way leads to the peer's network.
+    Net,
     /// What was asked for is not offered.
     Prohibited,
 }
@@ -27,6 +29,7 @@ pub(super) fn unreachable(packet: &Ipv4Packet<'_>, from: Vip, why: Unreachable) 
     }
     let header = match why {
         Unreachable::Host => DestUnreachableHeader::Host,
+        Unreachable::Net => DestUnreachableHeader::Network,
         Unreachable::Prohibited => DestUnreachableHeader::FilterProhibited,
     };
     let bytes = packet.bytes();

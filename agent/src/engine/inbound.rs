@@ -102,8 +102,7 @@ impl Engine {
     ) -> Result<Inbound<'b>, DropReason> {
         let overlay = self.overlay.filter(|_| self.linked).ok_or(DropReason::Misrouted)?;
         let from = s2c.src();
-        let from_peer = overlay.network.is_assignable(from) && from != overlay.vip;
-        if s2c.dst() != overlay.vip || !from_peer {
+        if s2c.dst() != overlay.vip || !self.is_peer(from) {
             return Err(DropReason::Misrouted);
         }
         let peer = self.peer_entry(from, now.instant).ok_or(DropReason::TooManyPeers)?;
@@ -191,7 +190,8 @@ impl Engine {
         if let (true, Some(key)) = (confirms, peer.v2.key().copied()) {
             self.on_confirmed(from, key, was_confirmed, now)?;
         }
-        let gate = Gate { config: self.config, overlay, from, now };
+        let gate =
+            Gate { config: self.config, overlay, from, is_routed: self.is_routed(from), now };
         let Some(peer) = self.peers.get(&from) else { return Err(DropReason::NoSession) };
         match kind {
             Kind::Keepalive => Ok(Inbound::Nothing),
@@ -231,7 +231,8 @@ impl Engine {
         if !self.allows_version_1(from) {
             return self.decline_version_1(from, data, now.instant);
         }
-        let gate = Gate { config: self.config, overlay, from, now: now.instant };
+        let is_routed = self.is_routed(from);
+        let gate = Gate { config: self.config, overlay, from, is_routed, now: now.instant };
         let Some(peer) = self.peers.get_mut(&from) else { return Err(DropReason::TooManyPeers) };
         if data == refusal::NOT_SUPPORTED && peer.is_opening() {
             self.handle_refusal(from, Refusal::LegacyOnly, now.instant);
@@ -335,7 +336,9 @@ impl Engine {
             return self.handle_pong(now);
         }
         match ErrorReport::decode(body) {
-            ErrorReport::Undeliverable { dst, .. } => self.handle_undeliverable(dst, now),
+            ErrorReport::Undeliverable { dst, .. } => {
+                self.handle_undeliverable(dst, &MessageFailure::Offline, now);
+            }
             report => {
                 if !self.handle_refused_request(report) {
                     self.events.push_back(Event::HubError(requests::describe(report)));

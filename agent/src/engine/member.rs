@@ -1,21 +1,21 @@
 //! The engine as a member of a network: what the hub says in sealed words, and what follows from it.
 
-use std::time::Instant;
-
 use dosp_proto::Now;
+use dosp_proto::federation::RemoteNetwork;
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::identity::PublicKey;
 use dosp_proto::label::Label;
 use dosp_proto::member::{Channel, Control, Nodes, OpenError, Refused, Welcome};
-use dosp_proto::vip::Vip;
+use dosp_proto::vip::{Network, Vip};
 use rand::CryptoRng;
 
 use super::inbound::words;
-use super::{DropReason, Engine, Event, HubPing, MessageFailure, Overlay};
+use super::{DropReason, Engine, Event, Overlay};
 use crate::directory::Directory;
 use crate::known_peers::{Distrust, KnownPeers};
 use crate::link::Membership;
 use crate::link::join::usable;
+use crate::remote::RemoteNetworks;
 
 /// This agent's place in a network that has members.
 #[derive(Debug)]
@@ -27,7 +27,9 @@ pub(super) struct Member {
     is_closed: bool,
     /// As long as there is a link.
     channel: Option<Channel>,
-    directory: Directory,
+    pub(super) directory: Directory,
+    /// Of other hubs.
+    pub(super) networks: RemoteNetworks,
 }
 
 /// A change of this agent's place that others have to follow.
@@ -47,14 +49,17 @@ impl Engine {
     /// The hub has taken this node as a member; [`Engine::link_up`] follows.
     pub fn become_member(&mut self, membership: Membership) {
         let Membership { channel, hub_key, welcome } = membership;
-        let directory = self.member.take().map(|member| member.directory).unwrap_or_default();
+        let before = self.member.take().map(|member| (member.directory, member.networks));
+        let (directory, networks) = before.unwrap_or_default();
         self.member = Some(Member {
             hub_key,
             name: welcome.name,
             is_closed: welcome.is_closed,
             channel: Some(channel),
             directory,
+            networks,
         });
+        self.take_networks(welcome.network, welcome.networks);
     }
 
     pub(super) fn lose_channel(&mut self) {
@@ -90,17 +95,6 @@ impl Engine {
     /// Whether the peer at `vip` is a member, as everybody in a closed network is.
     pub(super) fn is_listed(&self, vip: Vip) -> bool {
         self.is_in_closed_network() || self.directory().is_some_and(|nodes| nodes.at(vip).is_some())
-    }
-
-    /// What programs on this host may call the others: what the hub says, but for names that are known
-    /// here as another key's.
-    pub fn names(&self) -> impl Iterator<Item = (Vip, Label)> + '_ {
-        let nodes = self.directory().into_iter().flat_map(Directory::iter);
-        nodes.filter_map(|node| {
-            let name = node.name.clone()?;
-            let owner = self.known.by_name(name.as_str());
-            owner.is_none_or(|owner| owner.key == node.key).then_some((node.vip, name))
-        })
     }
 
     /// Puts a control frame on its way to the hub, sealed where there is a channel.
@@ -153,7 +147,12 @@ impl Engine {
                 self.events.push_back(Event::Place(PlaceChange::Dismissed(refused)));
             }
             Control::Nodes(page) => self.handle_nodes(page),
-            Control::Gone(gone) => self.handle_undeliverable(gone.vip, now.instant),
+            Control::Gone(gone) => self.handle_gone(&gone, now.instant),
+            Control::Networks(networks) => {
+                if let Some(overlay) = self.overlay {
+                    self.take_networks(overlay.network, networks);
+                }
+            }
             Control::Ping => self.say(&Control::Pong),
             Control::Leave => self.events.push_back(Event::Place(PlaceChange::Left)),
             Control::Restarting => self.events.push_back(Event::HubRestarts),
@@ -163,7 +162,6 @@ impl Engine {
             Control::Join(_)
             | Control::Pong
             | Control::Routes(_)
-            | Control::Networks(_)
             | Control::List(_)
             | Control::Unknown(_) => {
                 self.drops.add(DropReason::UnexpectedFrame);
@@ -179,6 +177,7 @@ impl Engine {
         };
         (member.name, member.is_closed) = (welcome.name, welcome.is_closed);
         let overlay = Overlay { vip: welcome.vip, network: welcome.network };
+        self.take_networks(welcome.network, welcome.networks);
         if self.overlay == Some(overlay) {
             return;
         }
@@ -189,12 +188,35 @@ impl Engine {
     fn handle_nodes(&mut self, page: Nodes) {
         let is_done = page.is_done;
         let changed: Vec<_> = page.nodes.iter().map(|node| node.key).collect();
-        let Some(member) = &mut self.member else { return };
-        member.directory.take(page);
+        let (Some(member), Some(overlay)) = (&mut self.member, self.overlay) else { return };
+        let num_dropped = member.directory.take(page, overlay.network, &member.networks);
+        self.drops.add_times(DropReason::Misplaced, num_dropped);
         for key in changed {
             self.follow_directory(&key);
         }
         self.directory_changed |= is_done;
+    }
+
+    /// Takes the list of the networks of other hubs, for a node of the network `own`.
+    fn take_networks(&mut self, own: Network, networks: Vec<RemoteNetwork>) {
+        let Some(member) = &mut self.member else { return };
+        let num_ignored = member.networks.take(own, networks);
+        member.directory.retain(&member.networks);
+        self.drops.add_times(DropReason::BadNetwork, num_ignored);
+        // With a hub its members may have got another name.
+        (self.networks_changed, self.directory_changed) = (true, true);
+    }
+
+    /// Whether the networks of other hubs were told anew since this was last asked.
+    pub const fn take_networks_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.networks_changed, false)
+    }
+
+    /// This host sends packets for those networks of other hubs into the TUN, and for no others.
+    pub fn set_routed(&mut self, is_routed: impl Fn(Network) -> bool) {
+        if let Some(member) = &mut self.member {
+            member.networks.set_routed(is_routed);
+        }
     }
 
     /// A key that this host has spoken to is called here what the hub calls it, unless that name is
@@ -202,9 +224,8 @@ impl Engine {
     fn follow_directory(&mut self, key: &PublicKey) {
         let Some(known) = self.known.by_key(key).filter(|known| known.addressed) else { return };
         let vip = known.vip;
-        let node = self.directory().and_then(|directory| directory.by_key(key));
-        let Some(name) = node.and_then(|node| node.name.clone()) else { return };
-        if let Err(error) = self.known.bind_name(name.as_str(), vip) {
+        let Some(name) = self.listed_name(vip, key) else { return };
+        if let Err(error) = self.known.bind_name(&name.to_string(), vip) {
             self.events.push_back(Event::NameDisputed(error.to_string()));
         }
     }
@@ -215,21 +236,6 @@ impl Engine {
         if let Some(key) = self.known.key_of(vip).map(|known| known.key) {
             self.follow_directory(&key);
         }
-    }
-
-    /// A frame for `dst` went nowhere. Nobody vouches for that but the hub.
-    pub(super) fn handle_undeliverable(&mut self, dst: Vip, now: Instant) {
-        let is_lost = |ping: &HubPing| matches!(ping, HubPing::Delivery(_, to) if *to == dst);
-        for (_, ping) in &mut self.hub_pings {
-            if let (true, HubPing::Delivery(ticket, _)) = (is_lost(ping), &*ping) {
-                let failed = Event::MessageFailed(*ticket, MessageFailure::Offline);
-                self.events.push_back(failed);
-                // Its PING is still under way.
-                *ping = HubPing::Heartbeat;
-            }
-        }
-        self.fail_echoes(dst, &MessageFailure::Offline);
-        self.give_back(dst, &MessageFailure::Offline, now);
     }
 
     /// Whether the directory has changed since this was last asked.

@@ -12,6 +12,7 @@
 mod batch;
 mod drops;
 mod echo;
+mod failure;
 mod gate;
 mod handshakes;
 mod icmp;
@@ -20,6 +21,7 @@ mod member;
 mod outbound;
 mod peer;
 mod policy;
+mod reach;
 mod refusal;
 mod report;
 mod requests;
@@ -44,6 +46,7 @@ use rand::CryptoRng;
 pub use self::batch::Batch;
 pub use self::drops::{DropReason, Drops};
 pub use self::echo::Echo;
+pub use self::failure::MessageFailure;
 pub use self::inbound::Inbound;
 pub use self::member::PlaceChange;
 pub use self::outbound::SendError;
@@ -137,26 +140,6 @@ pub enum Event {
     HubAnswered(Ticket, Result<HubAnswer, RequestError>),
 }
 
-/// Why a raw message did not get through.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MessageFailure {
-    /// The hub knows no such client.
-    #[error("the hub says that it is offline")]
-    Offline,
-    /// The peer is there and does not answer the handshake.
-    #[error("no answer to the tunnel handshake within {} s", NO_ANSWER_AFTER.as_secs())]
-    NoAnswer,
-    /// The peer refuses the handshake.
-    #[error("it takes no tunnel: {0}")]
-    Refused(Refusal),
-    /// The peer speaks only version 1, which knows no echo.
-    #[error("its tunnel is of version 1, which has no echo")]
-    NoEcho,
-    /// The connection to the hub ended first.
-    #[error("the connection to the hub was lost")]
-    LinkLost,
-}
-
 /// What a PING to the hub is for.
 #[derive(Debug)]
 enum HubPing {
@@ -188,6 +171,8 @@ pub struct Engine {
     /// Where the hub has members.
     member: Option<Member>,
     directory_changed: bool,
+    /// Whether the networks of other hubs were told anew.
+    networks_changed: bool,
     /// Echoes under way.
     echoes: BTreeMap<Ticket, EchoUnderWay>,
     /// Encoded frames that go out before everything else.
@@ -214,6 +199,7 @@ impl Engine {
             known,
             member: None,
             directory_changed: false,
+            networks_changed: false,
             timers: BTreeSet::new(),
             echoes: BTreeMap::new(),
             overlay: None,

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::peer::{Item, Pushed};
 use super::policy::Version1;
+use super::reach::Place;
 use super::{
     Batch, DropReason, Engine, Event, HubPing, MAX_CONTROL_LEN, MAX_HUB_PINGS, MessageFailure,
     Overlay, Refusal, Ticket, Version, answer_unreachable, icmp,
@@ -27,7 +28,7 @@ pub enum SendError {
     /// There is no connection to a hub.
     #[error("not connected to a hub")]
     NotConnected,
-    /// The destination is our own vIP or lies outside the network.
+    /// The destination is our own vIP, no host's, or outside of all networks that are known.
     #[error("{0} is not the vIP of a peer")]
     NoPeer(Vip),
     /// It knows only sealed messages: it is a member of this network.
@@ -87,10 +88,8 @@ impl Engine {
         let packet = Ipv4Packet::parse(bytes)?;
         let overlay = self.overlay.ok_or(DropReason::NoRoute)?;
         let dst = packet.dst();
-        if dst.addr().is_multicast()
-            || dst.addr().is_broadcast()
-            || dst == overlay.network.broadcast()
-        {
+        let place = self.place_of(dst);
+        if dst.addr().is_multicast() || dst.addr().is_broadcast() || place == Place::Broadcast {
             return Err(DropReason::Multicast);
         }
         if packet.src() != overlay.vip {
@@ -99,10 +98,11 @@ impl Engine {
         if dst == overlay.network.hub() {
             return self.handle_hub_packet(&packet, overlay, now).map(|()| None);
         }
-        if !overlay.network.is_assignable(dst) || dst == overlay.vip {
-            return Err(DropReason::NoRoute);
+        match place {
+            Place::Peer => Ok(Some((dst, packet.flow()))),
+            Place::Hub => Err(self.prohibit(&packet, overlay, now)),
+            Place::Broadcast | Place::Nowhere => Err(DropReason::NoRoute),
         }
-        Ok(Some((dst, packet.flow())))
     }
 
     /// The hub answers PING, and nothing else that IP knows.
@@ -113,16 +113,21 @@ impl Engine {
         now: Instant,
     ) -> Result<(), DropReason> {
         let Some((header, content)) = icmp::echo_request(packet) else {
-            let why = icmp::Unreachable::Prohibited;
-            let (to_tun, limit) = (&mut self.to_tun, &mut self.unreachables);
-            answer_unreachable(to_tun, limit, packet.bytes(), (overlay, why), now);
-            return Err(DropReason::HubProhibited);
+            return Err(self.prohibit(packet, overlay, now));
         };
         if !self.linked || self.hub_pings.len() >= MAX_HUB_PINGS {
             return Err(DropReason::HubProhibited);
         }
         self.send_hub_ping(HubPing::Echo(header, content.to_vec()), now);
         Ok(())
+    }
+
+    /// Tells the host that a hub takes no such packet. That of another network cannot even be pinged.
+    fn prohibit(&mut self, packet: &Ipv4Packet<'_>, overlay: Overlay, now: Instant) -> DropReason {
+        let why = icmp::Unreachable::Prohibited;
+        let (to_tun, limit) = (&mut self.to_tun, &mut self.unreachables);
+        answer_unreachable(to_tun, limit, packet.bytes(), (overlay, why), now);
+        DropReason::HubProhibited
     }
 
     /// Takes a raw message for a peer; its fate comes as an event with `ticket`.
@@ -216,10 +221,7 @@ impl Engine {
 
     fn peer_overlay(&self, to: Vip) -> Result<Overlay, SendError> {
         let overlay = self.overlay.filter(|_| self.linked).ok_or(SendError::NotConnected)?;
-        if !overlay.network.is_assignable(to) || to == overlay.vip {
-            return Err(SendError::NoPeer(to));
-        }
-        Ok(overlay)
+        if self.is_peer(to) { Ok(overlay) } else { Err(SendError::NoPeer(to)) }
     }
 
     fn check_control(&self, to: Vip) -> Result<(), SendError> {

@@ -8,6 +8,7 @@ use dosp_proto::vip::Vip;
 use super::peer::Peer;
 use super::{Drops, Engine, Overlay, Refusal, Version};
 use crate::known_peers::KnownPeers;
+use crate::remote::Way;
 
 /// How far the tunnel with a peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct TunnelReport {
     pub version: Version,
     /// Who the peer is; `None` in version 1, which does not know.
     pub proven: Option<Proven>,
+    /// How far away it is.
+    pub way: Way,
 }
 
 /// One peer, as status shows it.
@@ -71,6 +74,8 @@ pub struct PeerReport {
     pub drops: Drops,
     /// Its last refusal, until a tunnel is open.
     pub refusal: Option<Refusal>,
+    /// How far away it is.
+    pub way: Way,
 }
 
 impl Engine {
@@ -131,6 +136,7 @@ impl Engine {
             queued_len: peer.queued_len(),
             drops: peer.drops.clone(),
             refusal: peer.refusal.clone(),
+            way: self.way_to(*vip),
         })
     }
 
@@ -138,21 +144,20 @@ impl Engine {
         let peer = self.peers.get(&vip)?;
         let version = peer.version()?;
         let proven = self.proven(vip, peer).filter(|_| version == Version::Two);
-        Some(TunnelReport { vip, version, proven })
+        Some(TunnelReport { vip, version, proven, way: self.way_to(vip) })
     }
 
     fn proven(&self, vip: Vip, peer: &Peer) -> Option<Proven> {
         let known = self.known.key_of(vip);
         let key = peer.v2.key().or(known.map(|known| &known.key))?;
         let name = known.filter(|known| known.key == *key).and_then(|known| known.name.clone());
-        let listed = self.directory().and_then(|directory| directory.by_key(key));
-        let listed = || listed.and_then(|node| node.name.as_ref()).map(ToString::to_string);
-        let name = name.or_else(listed);
-        let claim = peer.v2.introduction().and_then(|introduction| introduction.name.clone());
+        let name = name.or_else(|| self.listed_name(vip, key).map(|name| name.to_string()));
+        let claim = peer.v2.introduction().and_then(|introduction| introduction.name.as_ref());
+        let claim = claim.and_then(|claim| self.full_name(vip, &claim.parse().ok()?));
         // A name that belongs to another key is not even shown as a claim.
         let is_free =
             |claim: &String| self.known.by_name(claim).is_none_or(|owner| owner.key == *key);
-        let claimed_name = claim.filter(is_free);
+        let claimed_name = claim.map(|claim| claim.to_string()).filter(is_free);
         Some(Proven { fingerprint: key.fingerprint(), name, claimed_name })
     }
 }

@@ -1,6 +1,7 @@
 //! The engine in virtual time: [`net::Net`] joins engines through [`hub::Hub`], which may lie.
 
 mod bounds;
+mod federation;
 mod hub;
 mod inbound;
 mod links;

@@ -1,11 +1,11 @@
 //! What people say about peers: whom to trust, and by which name they go.
 
 use dosp_proto::identity::Fingerprint;
-use dosp_proto::label::is_name;
 use dosp_proto::vip::Vip;
 
 use super::Engine;
 use crate::known_peers::{AcceptError, KnownPeer, NameError};
+use crate::peer_name::PeerName;
 
 /// A change of whom to trust.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,11 +96,11 @@ impl Engine {
     /// # Errors
     /// [`ResolveError`].
     pub fn resolve(&mut self, name: &str) -> Result<Vip, ResolveError> {
-        let name = name.to_ascii_lowercase();
-        if !is_name(&name) {
+        let Ok(wanted) = name.parse::<PeerName>() else {
             return Err(ResolveError::Invalid(name.escape_debug().to_string()));
-        }
-        let listed = self.directory().and_then(|directory| directory.by_name(&name));
+        };
+        let name = wanted.to_string();
+        let listed = self.listed_as(&wanted);
         match (self.known.by_name(&name), listed) {
             (Some(known), Some(listed)) if known.key != listed.key => {
                 let (vip, known) = (known.vip, known.key.fingerprint());
@@ -111,9 +111,11 @@ impl Engine {
             (Some(known), None) => return Ok(known.vip),
             (None, None) => {}
         }
-        let claims = self.peers.iter().filter(|(_, peer)| {
+        let claims = self.peers.iter().filter(|(vip, peer)| {
             let introduction = peer.v2.introduction().filter(|_| peer.v2.is_confirmed());
-            introduction.is_some_and(|introduction| introduction.name.as_ref() == Some(&name))
+            let claim = introduction.and_then(|introduction| introduction.name.as_deref());
+            claim == Some(wanted.name.as_str())
+                && self.full_name(**vip, &wanted.name).as_ref() == Some(&wanted)
         });
         match claims.map(|(vip, _)| *vip).collect::<Vec<_>>()[..] {
             [] => Err(ResolveError::Unknown(name)),

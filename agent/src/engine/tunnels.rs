@@ -154,8 +154,9 @@ impl Engine {
         let Item::Packet(_, buffer) = item else { return };
         self.count_peer_drop(vip, reason);
         if let Some(overlay) = self.overlay {
-            let unreachable = match reason {
-                DropReason::Version1 => icmp::Unreachable::Prohibited,
+            let unreachable = match (reason, why) {
+                (DropReason::Version1, _) => icmp::Unreachable::Prohibited,
+                (_, MessageFailure::NoWay { .. }) => icmp::Unreachable::Net,
                 _ => icmp::Unreachable::Host,
             };
             let (to_tun, limit) = (&mut self.to_tun, &mut self.unreachables);

@@ -3,6 +3,7 @@
 //! ```text
 //! # BEGIN dosp dosp0: made by dosp-agent, which replaces and removes it
 //! 10.1.2.3 bob.dosp bob
+//! 10.2.2.3 carol.berlin.dosp
 //! # END dosp dosp0
 //! ```
 //!
@@ -14,6 +15,8 @@ use std::collections::BTreeSet;
 use dosp_proto::label::{Label, is_name};
 use dosp_proto::vip::Vip;
 
+use crate::peer_name::PeerName;
+
 const BEGIN: &str = "# BEGIN dosp ";
 const END: &str = "# END dosp ";
 const DOMAIN: &str = ".dosp";
@@ -22,12 +25,13 @@ const LOCALHOST: &[u8] = b"localhost";
 
 /// `text` with the names `entries` in one block at its end, in place of the block that the agent with
 /// the tag `tag` had. A name is not given without its domain where the rest of the text has it
-/// already, or where it is `own`, this host's. Without entries there is no block.
+/// already, where it is `own`, this host's, or where it is one of another hub's network. Without
+/// entries there is no block.
 #[must_use]
 pub fn with_block(
     text: &[u8],
     tag: &str,
-    entries: &[(Vip, Label)],
+    entries: &[(Vip, PeerName)],
     own: Option<&Label>,
 ) -> Vec<u8> {
     let mut out = without_block(text, tag);
@@ -43,7 +47,9 @@ pub fn with_block(
     let begin = format!("{BEGIN}{tag}: made by dosp-agent, which replaces and removes it\n");
     out.extend(begin.into_bytes());
     for (vip, name) in entries {
-        let is_taken = taken.contains(name.as_str().as_bytes());
+        // `carol.berlin` alone may be a name of the Internet's: the hub that is called `berlin` today could
+        // be called `com` tomorrow.
+        let is_taken = name.hub.is_some() || taken.contains(name.name.as_str().as_bytes());
         let short = if is_taken { String::new() } else { format!(" {name}") };
         out.extend(format!("{vip} {name}{DOMAIN}{short}\n").into_bytes());
     }
@@ -79,7 +85,7 @@ fn is_entry(line: &[u8]) -> bool {
     let mut words = line.split(|byte| *byte == b' ').map(|word| str::from_utf8(word).ok());
     let (Some(Some(vip)), Some(Some(name))) = (words.next(), words.next()) else { return false };
     let short_fits = words.next().is_none_or(|short| short.is_some_and(is_name));
-    let name_fits = name.strip_suffix(DOMAIN).is_some_and(is_name);
+    let name_fits = name.strip_suffix(DOMAIN).is_some_and(|name| name.parse::<PeerName>().is_ok());
     vip.parse::<Vip>().is_ok() && name_fits && short_fits && words.next().is_none()
 }
 

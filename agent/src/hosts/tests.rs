@@ -15,15 +15,15 @@ const BLOCK: &str = "\
 # END dosp dosp0
 ";
 
-fn entries(of: &[(&str, &str)]) -> Vec<(Vip, Label)> {
+fn entries(of: &[(&str, &str)]) -> Vec<(Vip, PeerName)> {
     of.iter().map(|(vip, name)| (vip.parse().unwrap(), name.parse().unwrap())).collect()
 }
 
-fn bob() -> Vec<(Vip, Label)> {
+fn bob() -> Vec<(Vip, PeerName)> {
     entries(&[("10.1.2.3", "bob")])
 }
 
-fn with(text: &str, entries: &[(Vip, Label)]) -> String {
+fn with(text: &str, entries: &[(Vip, PeerName)]) -> String {
     String::from_utf8(with_block(text.as_bytes(), TAG, entries, None)).unwrap()
 }
 
@@ -54,6 +54,17 @@ fn block_stands_at_the_end_and_is_replaced() {
     let expected = BLOCK.replace("10.1.2.3", "10.1.2.4 carol.dosp carol\n10.1.2.3");
     assert_eq!(replaced, [OTHERS, "10.9.9.8 printer\r\n", &expected].concat());
     assert_eq!(with(&once, &[]), OTHERS);
+}
+
+#[test]
+fn members_of_other_networks_have_their_hubs_name_and_never_one_of_the_internet() {
+    let names =
+        entries(&[("10.1.2.3", "bob"), ("10.2.2.3", "bob.berlin"), ("10.3.2.3", "bank.com")]);
+    let text = with(OTHERS, &names);
+    let expected =
+        BLOCK.replace("dosp bob\n", "dosp bob\n10.2.2.3 bob.berlin.dosp\n10.3.2.3 bank.com.dosp\n");
+    assert_eq!(text, [OTHERS, &expected].concat());
+    assert_eq!(without(&text), OTHERS);
 }
 
 #[test]
@@ -187,6 +198,7 @@ fn any_text() -> impl Strategy<Value = Vec<u8>> {
         "# END dosp dosp1",
         "10.1.2.3 bob.dosp bob",
         "10.1.2.4 carol.dosp",
+        "10.2.2.4 carol.berlin.dosp",
         "10.1.2.4 ca",
         "127.0.0.1 localhost carol",
     ]);

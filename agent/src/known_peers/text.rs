@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::num::ParseIntError;
 
 use dosp_proto::identity::{KeyError, PublicKey};
-use dosp_proto::label::{Label, LabelError};
+use dosp_proto::label::LabelError;
 use dosp_proto::vip::{Vip, VipError};
 
 use super::{KnownPeer, KnownPeers, TrustPolicy, VERSION};
+use crate::peer_name::PeerName;
 
 const HEADER: &str = "# The keys of this agent's peers: KEY VIP NAME VERSION\n";
 /// Stands where there is no name: it cannot be one.
@@ -113,10 +114,11 @@ fn parse_line(line: &str) -> Result<KnownPeer, LineError> {
     let [key, vip, name, version] = fields[..] else { return Err(LineError::Fields) };
     let key: PublicKey = key.parse()?;
     let vip: Vip = vip.parse()?;
-    let name = Some(name).filter(|name| *name != NO_NAME).map(str::parse::<Label>).transpose()?;
+    let name =
+        Some(name).filter(|name| *name != NO_NAME).map(str::parse::<PeerName>).transpose()?;
     let version = version.parse()?;
     if version < VERSION {
         return Err(LineError::Keyless(version));
     }
-    Ok(KnownPeer { key, name: name.map(String::from), vip, version, addressed: true })
+    Ok(KnownPeer { key, name: name.map(|name| name.to_string()), vip, version, addressed: true })
 }

@@ -1,11 +1,11 @@
 //! What the rest of the process may ask of a running node.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dosp_proto::identity::{Fingerprint, PublicKey};
-use dosp_proto::label::Label;
 use dosp_proto::member;
 use dosp_proto::vip::Vip;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,6 +15,8 @@ use crate::engine::{
     ResolveError, SendError, Trust, TrustError, TunnelReport, Version,
 };
 use crate::known_peers::{KnownPeer, KnownPeers};
+use crate::peer_name::PeerName;
+use crate::remote::RemoteNetworks;
 
 /// So many commands wait before their senders do.
 const MAX_WAITING: usize = 64;
@@ -56,6 +58,11 @@ impl SendFailure {
             Self::Failed(MessageFailure::Refused(refusal)) => refusal.hint(),
             Self::Failed(MessageFailure::NoAnswer) => Some(
                 "is the peer up, at the same hub? published clients answer only while they receive"
+                    .to_owned(),
+            ),
+            Self::Failed(MessageFailure::NoWay { .. }) => Some(
+                "whoever runs the hubs can tell when they are linked again; 'dosp-agent status' shows \
+                 the networks"
                     .to_owned(),
             ),
             _ => None,
@@ -123,7 +130,11 @@ pub struct NodeReport {
     pub hub_key: Option<PublicKey>,
     /// Whether only members are in the network.
     pub is_closed: bool,
-    /// All members of the network; `None` where the hub has none.
+    /// The networks of other hubs.
+    pub networks: RemoteNetworks,
+    /// Those of them that this host does not route, by their first address, and why.
+    pub unrouted: BTreeMap<Vip, String>,
+    /// All members of the networks; `None` where the hub has none.
     pub nodes: Option<Vec<member::Node>>,
 }
 
@@ -196,7 +207,7 @@ pub struct NodeHandle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) link: watch::Receiver<LinkState>,
     known: watch::Receiver<KnownPeers>,
-    names: watch::Receiver<Vec<(Vip, Label)>>,
+    names: watch::Receiver<Vec<(Vip, PeerName)>>,
 }
 
 /// The node's ends of a [`NodeHandle`].
@@ -205,7 +216,7 @@ pub(super) struct NodeEnds {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) link: watch::Sender<LinkState>,
     pub(super) known: watch::Sender<KnownPeers>,
-    pub(super) names: watch::Sender<Vec<(Vip, Label)>>,
+    pub(super) names: watch::Sender<Vec<(Vip, PeerName)>>,
 }
 
 impl NodeHandle {
@@ -228,7 +239,7 @@ impl NodeHandle {
 
     /// What programs on this host may call the members of the network, whenever that changes.
     #[must_use]
-    pub fn names(&self) -> watch::Receiver<Vec<(Vip, Label)>> {
+    pub fn names(&self) -> watch::Receiver<Vec<(Vip, PeerName)>> {
         self.names.clone()
     }
 

@@ -16,14 +16,13 @@ mod place;
 mod serve;
 mod turn;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dosp_proto::backoff::Backoff;
-use dosp_proto::label::Label;
 use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::Vip;
 use rand::rngs::StdRng;
@@ -46,6 +45,7 @@ use crate::known_peers::KnownPeers;
 use crate::link::{
     self, Credentials, DialError, HubAddr, Join, JoinConfig, JoinError, Joined, Membership,
 };
+use crate::peer_name::PeerName;
 use crate::tun::TunDevice;
 
 /// Packets taken from the TUN in one turn.
@@ -111,7 +111,7 @@ pub struct Node<T, H> {
     commands: mpsc::Receiver<Command>,
     state: watch::Sender<LinkState>,
     known: watch::Sender<KnownPeers>,
-    names: watch::Sender<Vec<(Vip, Label)>>,
+    names: watch::Sender<Vec<(Vip, PeerName)>>,
     listeners: Vec<Listener>,
     sends: HashMap<Ticket, oneshot::Sender<Result<(), SendFailure>>>,
     tunnels: HashMap<Ticket, oneshot::Sender<Result<TunnelReport, SendFailure>>>,
@@ -120,6 +120,8 @@ pub struct Node<T, H> {
     leavers: Vec<oneshot::Sender<Result<(), LeaveError>>>,
     next_ticket: Ticket,
     up_since: Option<Instant>,
+    /// Networks of other hubs that this host does not route, by their first address, and why.
+    unrouted: BTreeMap<Vip, String>,
     was_up: bool,
     num_link_losses: u64,
     last_error: Option<String>,
@@ -165,6 +167,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             leavers: Vec::new(),
             next_ticket: 0,
             up_since: None,
+            unrouted: BTreeMap::new(),
             was_up: false,
             num_link_losses: 0,
             last_error: None,
@@ -275,6 +278,8 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             self.became_member(membership);
         }
         self.engine.link_up(overlay, joined.hub, clock::now(), &mut self.rng);
+        // Also where they are the same as before: the hub may have another address.
+        self.route_networks(hub).await;
         (self.was_up, self.up_since) = (true, Some(clock::instant()));
         self.backoff.reset();
         self.state.send_replace(LinkState::Up(overlay));

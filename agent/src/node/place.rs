@@ -1,14 +1,17 @@
 //! What a node does when its place in the network changes, and whom it tells.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dosp_proto::member::Refusal;
 
-use super::{Link, LinkError, LinkState, Node, NodeError};
+use super::{Link, LinkError, LinkState, Node, NodeError, chain};
 use crate::clock;
 use crate::engine::{Event, Overlay, PlaceChange};
 use crate::host::Host;
 use crate::link::{Credentials, JoinError, Membership};
+use crate::remote::RemoteNetworks;
 use crate::tun::TunDevice;
 
 /// Wall clocks that differ by more are worth a word: handshakes of version 1 would fail.
@@ -23,6 +26,12 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 event => self.handle_event(event),
             }
         }
+        if self.engine.take_networks_changed()
+            && let Link::Connected(connection) = &self.link
+            && let Ok(hub) = connection.hub_ip()
+        {
+            self.route_networks(hub).await;
+        }
         if self.engine.take_known_changed() {
             self.known.send_replace(self.engine.known_peers().clone());
         }
@@ -30,6 +39,22 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             self.names.send_replace(self.engine.names().collect());
         }
         Ok(())
+    }
+
+    /// Sends the networks of other hubs into the TUN, as far as nothing on this host is in the way.
+    pub(super) async fn route_networks(&mut self, hub: IpAddr) {
+        let networks = self.engine.networks().into_iter().flat_map(RemoteNetworks::iter);
+        let networks: Vec<_> = networks.map(|remote| remote.told.network).collect();
+        let mut unrouted = BTreeMap::new();
+        for (network, error) in self.host.route(&networks, hub).await {
+            let error = chain(&error);
+            if !self.unrouted.contains_key(&network.address()) {
+                tracing::warn!(%network, error, "another hub's network is not routed");
+            }
+            unrouted.insert(network.address(), error);
+        }
+        self.engine.set_routed(|network| !unrouted.contains_key(&network.address()));
+        self.unrouted = unrouted;
     }
 
     /// Handles the events of a link that is gone.

@@ -155,13 +155,15 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 .or_else(|| self.engine.name().map(str::to_owned)),
             hub_key: self.engine.hub_key().copied(),
             is_closed: self.engine.is_in_closed_network(),
+            networks: self.engine.networks().cloned().unwrap_or_default(),
+            unrouted: self.unrouted.clone(),
             nodes: self.engine.directory().map(|nodes| nodes.iter().cloned().collect()),
         }
     }
 }
 
 fn tell_open(tunnel: &TunnelReport) {
-    let TunnelReport { vip, version, proven } = tunnel;
+    let TunnelReport { vip, version, proven, .. } = tunnel;
     match (version, proven) {
         (Version::Two, Some(proven)) => {
             let name = proven.name.as_deref().or(proven.claimed_name.as_deref());

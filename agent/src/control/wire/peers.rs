@@ -20,17 +20,25 @@ pub struct Tunnel {
     pub fingerprint: Option<String>,
     /// The name that this host knows it by, or else the one that it claims.
     pub name: Option<String>,
+    /// What its hub is called; `null` for this host's own, and for one without a name.
+    #[serde(default)]
+    pub via: Option<String>,
+    /// The links between this host's hub and its own; `null` where that is not known.
+    #[serde(default)]
+    pub hops: Option<u8>,
 }
 
 impl From<TunnelReport> for Tunnel {
     fn from(report: TunnelReport) -> Self {
-        let TunnelReport { vip, version, proven } = report;
+        let TunnelReport { vip, version, proven, way } = report;
         Self {
             vip,
             version: number(version),
             authenticated: version == Version::Two,
             fingerprint: proven.as_ref().map(|proven| proven.fingerprint.to_string()),
             name: proven.and_then(|proven| proven.name.or(proven.claimed_name)),
+            via: way.hub.map(String::from),
+            hops: way.num_hops,
         }
     }
 }

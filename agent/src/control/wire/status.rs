@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{nanos, number};
 use crate::engine::{Drops, PeerReport, TunnelState, Version};
 use crate::node::{LinkState, NodeReport};
+use crate::remote::{Remote, Way};
 
 /// `dosp.status/1`: what an agent is doing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,8 +50,26 @@ pub struct Status {
     pub peers: Vec<Peer>,
     /// The hub's key, for people; `null` where it has no members.
     pub hub_fingerprint: Option<String>,
-    /// All members of the network, by vIP; `null` where the hub has none.
+    /// All members of the networks, by vIP; `null` where the hub has none.
     pub nodes: Option<Vec<Node>>,
+    /// The networks of other hubs, by address.
+    #[serde(default)]
+    pub networks: Vec<OtherNetwork>,
+}
+
+/// The network of another hub.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OtherNetwork {
+    /// The network.
+    pub network: Network,
+    /// What its hub is called.
+    pub hub: Option<String>,
+    /// The links between this host's hub and that one; `null` where no way leads there now.
+    pub hops: Option<u8>,
+    /// Whether this host sends packets for it into the interface.
+    pub routed: bool,
+    /// Why it does not.
+    pub why: Option<String>,
 }
 
 /// A member of the network, by the hub's word.
@@ -58,21 +77,31 @@ pub struct Status {
 pub struct Node {
     /// Its vIP.
     pub vip: Vip,
-    /// Its name.
+    /// Its name, with that of its hub where that is another one.
     pub name: Option<String>,
     /// Its key, for people.
     pub fingerprint: String,
-    /// Whether it is connected to the hub.
+    /// Whether it is connected to its hub.
     pub online: bool,
+    /// What its hub is called; `null` for this host's own, and for one without a name.
+    #[serde(default)]
+    pub via: Option<String>,
+    /// The links between this host's hub and its own; `null` where no way leads there now.
+    #[serde(default)]
+    pub hops: Option<u8>,
 }
 
-impl From<member::Node> for Node {
-    fn from(node: member::Node) -> Self {
+impl Node {
+    fn new(node: member::Node, way: Way) -> Self {
+        let via = way.hub.map(String::from);
+        let name = node.name.map(String::from);
         Self {
             vip: node.vip,
-            name: node.name.map(String::from),
+            name: name.map(|name| via.iter().fold(name, |name, hub| format!("{name}.{hub}"))),
             fingerprint: node.key.fingerprint().to_string(),
             online: node.is_online,
+            via,
+            hops: way.num_hops,
         }
     }
 }
@@ -136,6 +165,12 @@ pub struct Peer {
     pub dropped: BTreeMap<String, u64>,
     /// Why it takes no tunnel, while that is so.
     pub refusal: Option<String>,
+    /// What its hub is called; `null` for this host's own, and for one without a name.
+    #[serde(default)]
+    pub via: Option<String>,
+    /// The links between this host's hub and its own; `null` where that is not known.
+    #[serde(default)]
+    pub hops: Option<u8>,
 }
 
 /// What the node itself does not know.
@@ -155,6 +190,12 @@ impl Status {
     /// Puts together what the node and its surroundings say.
     #[must_use]
     pub fn new(report: NodeReport, surroundings: &Surroundings) -> Self {
+        let own = report.overlay.map(|overlay| overlay.network);
+        let networks = report.networks;
+        let node = |node: member::Node| {
+            let way = networks.way_to(own, node.vip);
+            Node::new(node, way)
+        };
         Self {
             schema: "dosp.status/1".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -178,8 +219,20 @@ impl Status {
             dropped: by_name(&report.drops),
             peers: report.peers.into_iter().map(Peer::from).collect(),
             hub_fingerprint: report.hub_key.map(|key| key.fingerprint().to_string()),
-            nodes: report.nodes.map(|nodes| nodes.into_iter().map(Node::from).collect()),
+            nodes: report.nodes.map(|nodes| nodes.into_iter().map(node).collect()),
+            networks: networks.iter().map(|remote| other(remote, &report.unrouted)).collect(),
         }
+    }
+}
+
+fn other(remote: &Remote, unrouted: &BTreeMap<Vip, String>) -> OtherNetwork {
+    let told = &remote.told;
+    OtherNetwork {
+        network: told.network,
+        hub: told.hub.as_ref().map(ToString::to_string),
+        hops: told.num_hops,
+        routed: remote.is_routed,
+        why: unrouted.get(&told.network.address()).cloned(),
     }
 }
 
@@ -210,6 +263,8 @@ impl From<PeerReport> for Peer {
             queued_bytes: report.queued_len as u64,
             dropped: by_name(&report.drops),
             refusal: report.refusal.map(|refusal| refusal.to_string()),
+            via: report.way.hub.map(String::from),
+            hops: report.way.num_hops,
         }
     }
 }

@@ -87,10 +87,10 @@ fn every_drop_reason_happens() {
     bad_sealed(&mut sealed);
     let mut handshakes = Net::with_configs(3, &[OPEN, OPEN, VERSION_1]);
     bad_handshakes(&mut handshakes);
-    let mut member = Net::new(1);
+    let mut member = Net::new(2);
     let mut channels = member.become_members(true);
     member.give(0, &plain_frame(FrameType::MSG, b"not sealed"));
-    drop(channels.pop());
+    super::federation::lies(&mut member, &mut channels[0]);
     let nodes = [net, sealed, handshakes, member].into_iter().flat_map(|net| net.nodes);
     let drops = nodes.flat_map(|node| node.engine.drops().iter().collect::<Vec<_>>());
     let seen: BTreeSet<_> = drops.map(|(why, _)| why).collect();

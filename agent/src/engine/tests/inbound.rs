@@ -66,7 +66,7 @@ fn raised_shields_let_in_only_whom_we_addressed_lately() {
 #[test]
 fn frames_that_are_not_for_us_or_from_nobody_are_misrouted() {
     let mut net = Net::new(1);
-    let outside = [9, 9, 9, 9].into();
+    let outside = [224, 9, 9, 9].into();
     let frames = [
         s2c(vip(5), vip(1), b"for another"),
         s2c(vip(0), vip(0), b"from ourselves"),

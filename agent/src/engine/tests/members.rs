@@ -24,7 +24,7 @@ impl Net {
         (0..self.nodes.len()).map(|i| self.become_member(i, is_closed)).collect()
     }
 
-    fn become_member(&mut self, i: usize, is_closed: bool) -> Channel {
+    pub(super) fn become_member(&mut self, i: usize, is_closed: bool) -> Channel {
         let mut rng = StdRng::seed_from_u64(100);
         let hub = IdentityKey::generate(&mut rng);
         let identity = self.nodes[i].identity.clone();
@@ -50,14 +50,14 @@ impl Net {
     }
 
     /// The hub says something to node `i`.
-    fn say(&mut self, i: usize, channel: &mut Channel, word: &Control) {
+    pub(super) fn say(&mut self, i: usize, channel: &mut Channel, word: &Control) {
         let mut frame = Vec::new();
         channel.sealer.seal(word, &mut frame);
         self.give(i, &frame);
     }
 
     /// The list that the hub should give out.
-    fn listed(&self) -> Vec<Listed> {
+    pub(super) fn listed(&self) -> Vec<Listed> {
         let listed = |(i, node): (usize, &super::net::Node)| Listed {
             key: *node.identity.public(),
             vip: node.vip,
@@ -78,7 +78,7 @@ fn directory(nodes: Vec<Listed>) -> Control {
     Control::Nodes(Nodes { is_snapshot: true, nodes, is_done: true, ..Nodes::default() })
 }
 
-fn stranger() -> PublicKey {
+pub(super) fn stranger() -> PublicKey {
     *IdentityKey::generate(&mut StdRng::seed_from_u64(55)).public()
 }
 

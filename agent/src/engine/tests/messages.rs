@@ -89,7 +89,7 @@ fn lost_link_fails_what_waits_and_what_is_under_way() {
 #[test]
 fn messages_for_nobody_are_not_taken() {
     let mut net = Net::new(1);
-    for to in [vip(0), network().hub(), network().broadcast(), [9, 9, 9, 9].into()] {
+    for to in [vip(0), network().hub(), network().broadcast(), [127, 9, 9, 9].into()] {
         assert_eq!(net.message(0, 1, to, b"x"), Err(SendError::NoPeer(to)));
     }
 }

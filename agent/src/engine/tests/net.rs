@@ -9,7 +9,7 @@ use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, FrameDecoder};
 use dosp_proto::identity::IdentityKey;
 use dosp_proto::secret::NetworkSecret;
 use dosp_proto::tunnel::v2::Endpoint;
-use dosp_proto::vip::Vip;
+use dosp_proto::vip::{Network, Vip};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -57,6 +57,8 @@ pub(super) struct Node {
     pub(super) messages: Vec<(Vip, Option<Version>, Vec<u8>)>,
     pub(super) broadcasts: Vec<Vec<u8>>,
     pub(super) events: Vec<Event>,
+    /// The network of another hub that its host does not route.
+    pub(super) unrouted: Option<Network>,
     linked: bool,
     /// Counts connections: what is under way on an old one never arrives.
     connection: u32,
@@ -297,6 +299,10 @@ impl Net {
     /// Takes from node `i` all that it has to say.
     pub(super) fn pump(&mut self, i: usize) {
         let node = &mut self.nodes[i];
+        if node.engine.take_networks_changed() {
+            let unrouted = node.unrouted;
+            node.engine.set_routed(|network| Some(network) != unrouted);
+        }
         node.answers.extend(std::iter::from_fn(|| node.engine.poll_tun()));
         while self.nodes[i].linked && self.nodes[i].engine.wants_transmit() {
             let batch = self.transmit(i, BATCH_LEN);
@@ -388,6 +394,7 @@ impl Node {
             messages: Vec::new(),
             broadcasts: Vec::new(),
             events: Vec::new(),
+            unrouted: None,
             linked: false,
             connection: 0,
             decoder: FrameDecoder::new(DEFAULT_MAX_BODY_LEN),

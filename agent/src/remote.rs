@@ -1,0 +1,228 @@
+//! The networks of other hubs, as the own hub tells of them. Pure.
+//!
+//! A hub may lie: nothing in here lets it take addresses that are no host's, or the own network's, and
+//! nothing here is a route of this host until whoever looks after those says so.
+
+use std::collections::BTreeMap;
+
+use dosp_proto::federation::RemoteNetwork;
+use dosp_proto::label::Label;
+use dosp_proto::vip::{Network, Vip};
+
+/// More than anybody federates, and a bound on what a hub can make us keep.
+pub const MAX_NETWORKS: usize = 256;
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// What the hub says of it.
+    pub told: RemoteNetwork,
+    /// Whether this host sends its addresses into the TUN, and takes IP from there.
+    pub is_routed: bool,
+}
+
+/// How far away a peer is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Way {
+    /// What its hub is called, where that is not ours.
+    pub hub: Option<Label>,
+    /// The links between our hub and its own; none where that is not known, or no way leads there.
+    pub num_hops: Option<u8>,
+}
+
+/// All of them, by their first address. No two overlap, and none overlaps the own network.
+#[derive(Debug, Clone, Default)]
+pub struct RemoteNetworks(BTreeMap<Vip, Remote>);
+
+impl RemoteNetworks {
+    /// Takes the whole list, for a node of the network `own`, and returns how many were not taken.
+    /// Those that were there before stay routed.
+    pub fn take(&mut self, own: Network, list: Vec<RemoteNetwork>) -> usize {
+        let before = std::mem::take(&mut self.0);
+        let mut num_ignored = 0;
+        for told in list {
+            let network = told.network;
+            let is_free =
+                !overlap(own, network) && !self.iter().any(|other| other.overlaps(network));
+            if self.0.len() >= MAX_NETWORKS || !holds_hosts(network) || !is_free {
+                num_ignored += 1;
+                continue;
+            }
+            let known = before.get(&network.address());
+            let is_routed =
+                known.is_some_and(|known| known.is_routed && known.told.network == network);
+            self.0.insert(network.address(), Remote { told, is_routed });
+        }
+        num_ignored
+    }
+
+    /// The host routes these, and no others.
+    pub fn set_routed(&mut self, is_routed: impl Fn(Network) -> bool) {
+        for remote in self.0.values_mut() {
+            remote.is_routed = is_routed(remote.told.network);
+        }
+    }
+
+    /// The one that `vip` lies in.
+    #[must_use]
+    pub fn of(&self, vip: Vip) -> Option<&Remote> {
+        let (_, remote) = self.0.range(..=vip).next_back()?;
+        Some(remote).filter(|remote| remote.told.network.contains(vip))
+    }
+
+    /// Whether it is one of them.
+    #[must_use]
+    pub fn has(&self, network: Network) -> bool {
+        self.0.get(&network.address()).is_some_and(|remote| remote.told.network == network)
+    }
+
+    /// The one whose hub is called `hub`. Where several hubs call themselves so it is nobody's name:
+    /// the hub of one network is not to answer for the members of another.
+    #[must_use]
+    pub fn by_hub(&self, hub: &Label) -> Option<&Remote> {
+        let mut named = self.iter().filter(|remote| remote.told.hub.as_ref() == Some(hub));
+        let first = named.next();
+        first.filter(|_| named.next().is_none())
+    }
+
+    /// How far away `vip` is from a node of the network `own`.
+    #[must_use]
+    pub fn way_to(&self, own: Option<Network>, vip: Vip) -> Way {
+        if own.is_some_and(|own| own.contains(vip)) {
+            return Way { hub: None, num_hops: Some(0) };
+        }
+        let told = self.of(vip).map(|remote| &remote.told);
+        told.map(|told| Way { hub: told.hub.clone(), num_hops: told.num_hops }).unwrap_or_default()
+    }
+
+    /// All of them, by address.
+    pub fn iter(&self) -> impl Iterator<Item = &Remote> {
+        self.0.values()
+    }
+}
+
+impl Remote {
+    fn overlaps(&self, network: Network) -> bool {
+        overlap(self.told.network, network)
+    }
+}
+
+fn overlap(a: Network, b: Network) -> bool {
+    a.contains(b.address()) || b.contains(a.address())
+}
+
+/// Whether all of its addresses may be hosts': not "this network", loopback, link-local, multicast or
+/// reserved ones.
+fn holds_hosts(network: Network) -> bool {
+    let [first, ..] = network.address().octets();
+    let link_local = Vip::from([169, 254, 0, 0]);
+    let is_link_local = network.contains(link_local)
+        || (network.prefix_len() > 16 && network.address().octets().starts_with(&[169, 254]));
+    !matches!(first, 0 | 127 | 224..) && !is_link_local
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn network(text: &str) -> Network {
+        text.parse().unwrap()
+    }
+
+    fn told(text: &str, hub: Option<&str>) -> RemoteNetwork {
+        let hub = hub.map(|hub| hub.parse().unwrap());
+        RemoteNetwork { network: network(text), hub, num_hops: Some(1) }
+    }
+
+    fn taken(list: &[&str]) -> Vec<String> {
+        let mut networks = RemoteNetworks::default();
+        let list: Vec<_> = list.iter().map(|text| told(text, None)).collect();
+        let len = list.len();
+        let num_ignored = networks.take(network("10.7.0.0/16"), list);
+        let taken: Vec<_> = networks.iter().map(|remote| remote.told.network.to_string()).collect();
+        assert_eq!(taken.len() + num_ignored, len);
+        taken
+    }
+
+    #[test]
+    fn networks_that_overlap_or_hold_no_hosts_are_ignored() {
+        assert_eq!(
+            taken(&["10.7.3.0/24", "10.0.0.0/8", "7.11.0.0/24", "7.11.0.128/25", "7.0.0.0/8"]),
+            ["7.11.0.0/24"]
+        );
+        let no_hosts = [
+            "0.1.2.0/24",
+            "127.0.0.0/8",
+            "127.3.0.0/16",
+            "169.254.0.0/16",
+            "169.254.9.0/24",
+            "169.0.0.0/8",
+            "224.0.0.0/8",
+            "239.1.0.0/16",
+            "255.255.255.0/24",
+        ];
+        assert_eq!(taken(&no_hosts), [""; 0]);
+        let beside = ["169.253.0.0/16", "169.255.0.0/24", "126.0.0.0/8", "223.0.0.0/8"];
+        assert_eq!(taken(&beside).len(), beside.len());
+    }
+
+    #[test]
+    fn no_more_are_kept_than_the_bound() {
+        let list: Vec<_> = (0..300u32)
+            .map(|i| {
+                let network = Network::containing(Vip::from(0x0800_0000 + (i << 8)), 24).unwrap();
+                RemoteNetwork { network, hub: None, num_hops: None }
+            })
+            .collect();
+        let mut networks = RemoteNetworks::default();
+        assert_eq!(networks.take(Network::DEFAULT, list), 300 - MAX_NETWORKS);
+        assert_eq!(networks.iter().count(), MAX_NETWORKS);
+    }
+
+    #[test]
+    fn routes_stay_with_a_network_until_it_is_another_one() {
+        let mut networks = RemoteNetworks::default();
+        let list = || vec![told("7.11.0.0/24", None), told("7.12.0.0/24", None)];
+        networks.take(Network::DEFAULT, list());
+        assert!(networks.iter().all(|remote| !remote.is_routed), "not before the host says so");
+        networks.set_routed(|network| network != self::network("7.12.0.0/24"));
+        networks.take(Network::DEFAULT, list());
+        let routed =
+            |networks: &RemoteNetworks, vip: [u8; 4]| networks.of(vip.into()).unwrap().is_routed;
+        assert!(routed(&networks, [7, 11, 0, 9]) && !routed(&networks, [7, 12, 0, 9]));
+        networks.take(Network::DEFAULT, vec![told("7.11.0.0/16", None)]);
+        assert!(!routed(&networks, [7, 11, 0, 9]));
+    }
+
+    #[test]
+    fn name_of_two_hubs_is_nobodys() {
+        let mut networks = RemoteNetworks::default();
+        let berlin = "berlin".parse().unwrap();
+        networks.take(Network::DEFAULT, vec![told("7.11.0.0/24", Some("berlin"))]);
+        assert_eq!(networks.by_hub(&berlin).unwrap().told.network, network("7.11.0.0/24"));
+        let two = vec![told("7.11.0.0/24", Some("berlin")), told("7.9.0.0/24", Some("berlin"))];
+        networks.take(Network::DEFAULT, two);
+        assert_eq!(networks.by_hub(&berlin), None);
+    }
+
+    proptest! {
+        /// However a hub lies, every address has one network at most.
+        #[test]
+        fn no_two_overlap(list in proptest::collection::vec((any::<u32>(), 8u8..=30), 0..40), vip in any::<u32>()) {
+            let list = list.into_iter().map(|(bits, prefix_len)| RemoteNetwork {
+                network: Network::containing(Vip::from(bits), prefix_len).unwrap(),
+                hub: None,
+                num_hops: None,
+            });
+            let mut networks = RemoteNetworks::default();
+            networks.take(Network::DEFAULT, list.collect());
+            let vip = Vip::from(vip);
+            let found: Vec<_> =
+                networks.iter().filter(|remote| remote.told.network.contains(vip)).collect();
+            prop_assert!(found.len() <= 1);
+            prop_assert_eq!(networks.of(vip), found.first().copied());
+            prop_assert!(networks.iter().all(|remote| !remote.overlaps(Network::DEFAULT)));
+        }
+    }
+}
