@@ -104,7 +104,7 @@ impl Directory {
     #[must_use]
     pub fn by_name(&self, name: &PeerName, others: &RemoteNetworks) -> Option<&Node> {
         let Some(hub) = &name.hub else { return self.own.by_name(&name.name) };
-        let network = others.by_hub(hub)?.told.network;
+        let network = others.by_name(hub)?.told.network;
         self.others.get(&network.address())?.1.by_name(&name.name)
     }
 

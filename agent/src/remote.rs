@@ -17,6 +17,9 @@ pub const MAX_NETWORKS: usize = 256;
 pub struct Remote {
     /// What the hub says of it.
     pub told: RemoteNetwork,
+    /// What the names of its members end with: its hub's name, unless several hubs call themselves so. The
+    /// hub of one network is not to answer for the members of another.
+    pub name: Option<Label>,
     /// Whether this host sends its addresses into the TUN, and takes IP from there.
     pub is_routed: bool,
 }
@@ -51,9 +54,27 @@ impl RemoteNetworks {
             let known = before.get(&network.address());
             let is_routed =
                 known.is_some_and(|known| known.is_routed && known.told.network == network);
-            self.0.insert(network.address(), Remote { told, is_routed });
+            self.0.insert(network.address(), Remote { told, name: None, is_routed });
         }
+        self.give_names();
         num_ignored
+    }
+
+    fn give_names(&mut self) {
+        let mut owners: BTreeMap<Label, Option<Vip>> = BTreeMap::new();
+        for (address, remote) in &self.0 {
+            if let Some(hub) = &remote.told.hub {
+                owners
+                    .entry(hub.clone())
+                    .and_modify(|owner| *owner = None)
+                    .or_insert(Some(*address));
+            }
+        }
+        for (hub, owner) in owners {
+            if let Some(remote) = owner.and_then(|address| self.0.get_mut(&address)) {
+                remote.name = Some(hub);
+            }
+        }
     }
 
     /// The host routes these, and no others.
@@ -76,13 +97,10 @@ impl RemoteNetworks {
         self.0.get(&network.address()).is_some_and(|remote| remote.told.network == network)
     }
 
-    /// The one whose hub is called `hub`. Where several hubs call themselves so it is nobody's name:
-    /// the hub of one network is not to answer for the members of another.
+    /// The one whose members' names end with `hub`.
     #[must_use]
-    pub fn by_hub(&self, hub: &Label) -> Option<&Remote> {
-        let mut named = self.iter().filter(|remote| remote.told.hub.as_ref() == Some(hub));
-        let first = named.next();
-        first.filter(|_| named.next().is_none())
+    pub fn by_name(&self, hub: &Label) -> Option<&Remote> {
+        self.iter().find(|remote| remote.name.as_ref() == Some(hub))
     }
 
     /// How far away `vip` is from a node of the network `own`.
@@ -200,10 +218,10 @@ mod tests {
         let mut networks = RemoteNetworks::default();
         let berlin = "berlin".parse().unwrap();
         networks.take(Network::DEFAULT, vec![told("7.11.0.0/24", Some("berlin"))]);
-        assert_eq!(networks.by_hub(&berlin).unwrap().told.network, network("7.11.0.0/24"));
+        assert_eq!(networks.by_name(&berlin).unwrap().told.network, network("7.11.0.0/24"));
         let two = vec![told("7.11.0.0/24", Some("berlin")), told("7.9.0.0/24", Some("berlin"))];
         networks.take(Network::DEFAULT, two);
-        assert_eq!(networks.by_hub(&berlin), None);
+        assert_eq!(networks.by_name(&berlin), None);
     }
 
     proptest! {

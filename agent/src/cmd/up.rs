@@ -147,9 +147,14 @@ fn stop_on_signals(stop: CancellationToken) -> Result<CancellationToken, Failure
 async fn announce(handle: NodeHandle, surroundings: Surroundings, detached: bool) {
     let Some(overlay) = handle.up().await else { return };
     if !surroundings.shields_up {
-        let is_closed = handle.report().await.is_some_and(|report| report.is_closed);
-        let who =
-            if is_closed { "every member of the network" } else { "everyone who reaches the hub" };
+        let report = handle.report().await;
+        let is_closed = report.as_ref().is_some_and(|report| report.is_closed);
+        let has_others = report.is_some_and(|report| report.networks.iter().next().is_some());
+        let who = match (is_closed, has_others) {
+            (true, false) => "every member of the network",
+            (true, true) => "every member of the network, and of those of other hubs,",
+            (false, _) => "everyone who reaches the hub",
+        };
         tracing::warn!(
             "{who} can reach this host's ports under {}; --shields-up lets in only peers to which \
              this host has sent something",

@@ -207,13 +207,15 @@ impl Engine {
         (self.networks_changed, self.directory_changed) = (true, true);
     }
 
-    /// Whether the networks of other hubs were told anew since this was last asked.
-    pub const fn take_networks_changed(&mut self) -> bool {
-        std::mem::replace(&mut self.networks_changed, false)
+    /// Whether the networks of other hubs were told anew since [`Engine::set_routed`].
+    #[must_use]
+    pub const fn networks_changed(&self) -> bool {
+        self.networks_changed
     }
 
     /// This host sends packets for those networks of other hubs into the TUN, and for no others.
     pub fn set_routed(&mut self, is_routed: impl Fn(Network) -> bool) {
+        self.networks_changed = false;
         if let Some(member) = &mut self.member {
             member.networks.set_routed(is_routed);
         }

@@ -1,6 +1,7 @@
 //! Where addresses lie: in the own hub's network, in that of another hub, or nowhere; what those there
 //! are called, and what it means that something did not get to them.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use dosp_proto::identity::PublicKey;
@@ -78,6 +79,14 @@ impl Engine {
         self.network_of(vip).is_some_and(|(_, is_routed)| is_routed)
     }
 
+    /// Whether packets for `addr` go into the TUN because of a network of another hub.
+    #[must_use]
+    pub fn routes_elsewhere(&self, addr: IpAddr) -> bool {
+        let IpAddr::V4(addr) = addr.to_canonical() else { return false };
+        let remote = self.networks().and_then(|networks| networks.of(addr.into()));
+        remote.is_some_and(|remote| remote.is_routed)
+    }
+
     pub(super) fn way_to(&self, vip: Vip) -> Way {
         let own = self.overlay.map(|overlay| overlay.network);
         match self.networks() {
@@ -87,14 +96,12 @@ impl Engine {
     }
 
     /// What somebody at `vip` is called here whom its own hub calls `name`; `None` where its hub has no
-    /// name of its own.
+    /// name, or not alone.
     pub(super) fn full_name(&self, vip: Vip, name: &Label) -> Option<PeerName> {
         let Some(remote) = self.networks().and_then(|networks| networks.of(vip)) else {
             return Some(name.clone().into());
         };
-        let hub = remote.told.hub.as_ref()?;
-        let named = self.networks()?.by_hub(hub)?;
-        (named == remote).then(|| PeerName { name: name.clone(), hub: Some(hub.clone()) })
+        remote.name.clone().map(|hub| PeerName { name: name.clone(), hub: Some(hub) })
     }
 
     /// What the hub calls the owner of `key`, who was last at `vip`.

@@ -231,13 +231,14 @@ fn text_is_a_line_a_key_in_the_order_of_vips() {
     }
     known.pin(vip(3), key(3));
     known.bind_name("bob", vip(9)).unwrap();
+    known.bind_name("Bob.Berlin", vip(10)).unwrap();
     let [second, ninth, tenth] = [2, 9, 10].map(key);
     let text = known.to_text();
     assert_eq!(
         text,
         format!(
             "# The keys of this agent's peers: KEY VIP NAME VERSION\n{second} 10.0.0.2 - 2\n\
-             {ninth} 10.0.0.9 bob 2\n{tenth} 10.0.0.10 - 2\n"
+             {ninth} 10.0.0.9 bob 2\n{tenth} 10.0.0.10 bob.berlin 2\n"
         )
     );
     let mut again = parse(&text).unwrap();

@@ -94,6 +94,19 @@ impl DialError {
         }
     }
 
+    /// The address that did not answer.
+    #[must_use]
+    pub const fn addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Resolve { .. } => None,
+            Self::Refused { addr, .. }
+            | Self::TimedOut { addr, .. }
+            | Self::Unreachable { addr, .. }
+            | Self::Connect { addr, .. }
+            | Self::Options { addr, .. } => Some(*addr),
+        }
+    }
+
     fn of_connect(addr: SocketAddr, source: io::Error) -> Self {
         match source.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ECONNREFUSED) => Self::Refused { addr, source },

@@ -122,6 +122,8 @@ pub struct Node<T, H> {
     up_since: Option<Instant>,
     /// Networks of other hubs that this host does not route, by their first address, and why.
     unrouted: BTreeMap<Vip, String>,
+    /// Where the hub was looked for in vain.
+    missed_hub: Option<IpAddr>,
     was_up: bool,
     num_link_losses: u64,
     last_error: Option<String>,
@@ -168,6 +170,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             next_ticket: 0,
             up_since: None,
             unrouted: BTreeMap::new(),
+            missed_hub: None,
             was_up: false,
             num_link_losses: 0,
             last_error: None,
@@ -290,6 +293,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         if !self.was_up {
             return Err(NodeError::Dial(error));
         }
+        self.missed_hub = error.addr().map(|addr| addr.ip());
         self.retry(&error);
         Ok(())
     }

@@ -26,12 +26,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 event => self.handle_event(event),
             }
         }
-        if self.engine.take_networks_changed()
-            && let Link::Connected(connection) = &self.link
-            && let Ok(hub) = connection.hub_ip()
-        {
-            self.route_networks(hub).await;
-        }
+        self.settle_routes().await;
         if self.engine.take_known_changed() {
             self.known.send_replace(self.engine.known_peers().clone());
         }
@@ -39,6 +34,21 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             self.names.send_replace(self.engine.names().collect());
         }
         Ok(())
+    }
+
+    async fn settle_routes(&mut self) {
+        let connected = match &self.link {
+            Link::Connected(connection) => connection.hub_ip().ok(),
+            Link::Waiting { .. } | Link::Dialling(_) => None,
+        };
+        // The hub may have moved into a network of which we had not been told that it is there: then the
+        // next attempt is not to go through the tunnel that it is to carry.
+        let missed = self.missed_hub.take().filter(|hub| self.engine.routes_elsewhere(*hub));
+        if let Some(hub) = missed {
+            self.route_networks(hub).await;
+        } else if let (Some(hub), true) = (connected, self.engine.networks_changed()) {
+            self.route_networks(hub).await;
+        }
     }
 
     /// Sends the networks of other hubs into the TUN, as far as nothing on this host is in the way.
@@ -53,6 +63,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             }
             unrouted.insert(network.address(), error);
         }
+        // This also settles what was told since.
         self.engine.set_routed(|network| !unrouted.contains_key(&network.address()));
         self.unrouted = unrouted;
     }

@@ -299,7 +299,7 @@ impl Net {
     /// Takes from node `i` all that it has to say.
     pub(super) fn pump(&mut self, i: usize) {
         let node = &mut self.nodes[i];
-        if node.engine.take_networks_changed() {
+        if node.engine.networks_changed() {
             let unrouted = node.unrouted;
             node.engine.set_routed(|network| Some(network) != unrouted);
         }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const NAMES: [&str; 3] = ["alice", "bob", "carol"];
+const NAMES: [&str; 4] = ["alice", "bob", "bob.berlin", "carol"];
 
 #[derive(Debug, Clone)]
 enum Step {
