@@ -146,8 +146,13 @@ impl Join {
                 Err(JoinError::NotDosp { expected: FrameType::AIP, frame_type })
             }
             (State::AwaitingGreeting { vip, .. }, FrameType::HSK) => {
+                let len = self.greeting.len();
                 frame::encode(&mut self.greeting, frame_type, body);
-                self.greeted(vip, Hsk::decode(body), now, rng)
+                let greeted = self.greeted(vip, Hsk::decode(body), now, rng);
+                if greeted.is_err() {
+                    self.greeting.truncate(len);
+                }
+                greeted
             }
             // The vIP is routed from the moment that it is given; a hub may not wait for its HSK.
             (State::AwaitingGreeting { .. }, FrameType::S2C | FrameType::MSG) => Ok(()),
