@@ -32,7 +32,7 @@ pub use command::Outcome;
 use effect::{EXIT_BLOCKED, reply};
 pub use effect::{EXIT_KICKED, Effect, exit_frame, text_frame, undeliverable_frame};
 use members::Members;
-pub use members::{Entering, JoinStep, Leaving, Welcomed};
+pub use members::{Entering, JoinStep, Leaving, Told, Welcomed};
 pub use report::{HubReport, SessionReport};
 use sessions::Session;
 pub use sessions::{Admitted, FrameCounters, Refused, SessionVip};

@@ -124,10 +124,15 @@ impl Link {
 
     /// Says something to a hub of ours; a published one does not hear it.
     pub(crate) fn say(&self, word: &Control) {
+        self.say_encoded(&word.encode());
+    }
+
+    /// As [`Self::say`], for a word that is encoded.
+    pub(crate) fn say_encoded(&self, word: &[u8]) {
         let mut sealer = self.sealer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sealer) = &mut *sealer {
             let mut frame = Vec::new();
-            sealer.seal(word, &mut frame);
+            sealer.seal_encoded(word, &mut frame);
             self.outbox.reply(&frame, 1, || {});
         }
     }

@@ -6,6 +6,7 @@
 
 mod federation;
 mod links;
+mod lists;
 mod manage;
 mod membership;
 mod open;

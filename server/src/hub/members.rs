@@ -15,10 +15,11 @@ use std::time::Instant;
 use dosp_proto::identity::PublicKey;
 use dosp_proto::member::{Control, Join, Refusal, Refused, Sealer, Welcome};
 use dosp_proto::message::Hsk;
-use dosp_proto::vip::Vip;
+use dosp_proto::vip::{Network, Vip};
 
 use news::News;
 use remote::Remote;
+pub use remote::Told;
 
 use super::directory::Directory;
 use super::strangers::Strangers;
@@ -50,6 +51,8 @@ pub(super) struct Shown {
     told: u64,
     /// The revision of the other hubs' networks that it knows.
     told_networks: u64,
+    /// What it knows of who is there.
+    told_lists: BTreeMap<Network, Told>,
 }
 
 /// What comes of a wish to join.
@@ -137,8 +140,14 @@ impl Hub {
     /// A session has shown its key. What is said to it from now on is sealed.
     pub fn introduce(&mut self, id: SessionId, key: PublicKey, sealer: Sealer) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.shown =
-                Some(Shown { key, sealer, is_member: false, told: 0, told_networks: 0 });
+            session.shown = Some(Shown {
+                key,
+                sealer,
+                is_member: false,
+                told: 0,
+                told_networks: 0,
+                told_lists: BTreeMap::new(),
+            });
         }
     }
 
@@ -364,10 +373,6 @@ impl Hub {
 }
 
 impl Members {
-    fn is_online(&self, key: &PublicKey) -> bool {
-        self.online.contains_key(key)
-    }
-
     pub(super) fn num_online(&self) -> usize {
         self.online.len()
     }

@@ -150,6 +150,8 @@ impl Reader {
                     self.shared.pass_gone(&self.link, gone);
                 }
             }
+            Control::List(network) => self.shared.list_asked(&self.link, network),
+            Control::Nodes(page) => self.shared.hear_nodes(&self.link, page),
             word => debug!(parent: &self.span, ?word, "dropped: not between hubs"),
         }
         Ok(())

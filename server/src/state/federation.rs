@@ -1,6 +1,6 @@
 //! The other hubs: who they are, by key or address, and which links there are with them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -16,6 +16,7 @@ use tracing::{error, info};
 use crate::config::PeerConfig;
 use crate::federation::known_hubs::{KnownHubs, StrangeHub};
 use crate::federation::table::{PeerId, RouteTable};
+use crate::hub;
 use crate::link::{Framing, Link, Traffic};
 
 /// Clients told in a second that a frame went nowhere on another hub.
@@ -60,6 +61,8 @@ pub(crate) struct Federation {
 pub(super) struct State {
     pub(super) table: RouteTable,
     pub(super) slots: Vec<Slot>,
+    /// Which link was asked who is in a network.
+    pub(super) asked: BTreeMap<Network, Arc<Link>>,
 }
 
 /// What there is of one peer.
@@ -90,6 +93,8 @@ pub(crate) struct PeerView {
 pub(super) struct Told {
     pub(super) link: Arc<Link>,
     pub(super) claims: Option<(Vec<Claim>, Instant)>,
+    /// The lists of members that it asked for, and what it knows of them.
+    pub(super) lists: BTreeMap<Network, hub::Told>,
 }
 
 impl Slot {
@@ -124,7 +129,7 @@ impl Federation {
         Self {
             own_key,
             peers,
-            state: Mutex::new(State { table, slots }),
+            state: Mutex::new(State { table, slots, asked: BTreeMap::new() }),
             known: Mutex::new(known),
             changed: Notify::new(),
             ended: Notify::new(),

@@ -2,6 +2,7 @@
 //!
 //! The lock of the federation's state is held until the routes of all readers agree with the table.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,7 @@ impl Shared {
             rival.link.outbox.finish(&exit_frame(EXIT_REPLACED), 1);
             link.inherit(&rival.link);
         }
-        slot.links.push(Told { link: Arc::clone(link), claims: None });
+        slot.links.push(Told { link: Arc::clone(link), claims: None, lists: BTreeMap::new() });
         state.table.link_up(peer);
         self.tell(&mut state, peer, Instant::now());
         self.publish(&state);
@@ -133,13 +134,15 @@ impl Shared {
                 state.table.remote_networks()
             };
             self.tell_networks(networks);
+            // What is answered has a place now.
+            self.ask_for_lists();
         }
     }
 
     /// Tells one peer where this hub leads, unless it knows.
     fn tell(&self, state: &mut State, peer: PeerId, now: Instant) {
         let claims = state.table.advertisement(peer);
-        let State { table, slots } = state;
+        let State { table, slots, .. } = state;
         let links = slots.get_mut(peer.0).map(|slot| &mut slot.links);
         for told in links.into_iter().flatten() {
             let is_fresh = |at: &Instant| now.saturating_duration_since(*at) < TELL_INTERVAL;

@@ -279,8 +279,14 @@ impl Shared {
 
     /// Tells members of the networks of other hubs, if they are others than before.
     pub(super) fn tell_networks(&self, networks: Vec<RemoteNetwork>) {
-        let Some(membership) = &self.membership else { return };
         if self.hub().set_networks(networks) {
+            self.note_news();
+        }
+    }
+
+    /// There is something in the directory, or of other hubs, that not all know.
+    pub(super) fn note_news(&self) {
+        if let Some(membership) = &self.membership {
             membership.news.notify_one();
         }
     }
@@ -351,6 +357,7 @@ impl Shared {
                 // Each under a lock of its own: frames of others get their turn.
                 self.tell_news_to(id, membership);
             }
+            self.tell_lists();
         }
     }
 

@@ -2,8 +2,10 @@
 
 use dosp_proto::identity::PublicKey;
 use dosp_proto::member::{Control, Node, Nodes};
+use dosp_proto::vip::Network;
 
-use super::Members;
+use super::{Members, Shown};
+use crate::hub::directory::Directory;
 use crate::hub::{Hub, SessionId};
 use crate::members::record::Member;
 
@@ -14,8 +16,8 @@ pub(super) const PAGE_LEN: usize = 150;
 #[derive(Debug, Default)]
 pub(super) struct News {
     told: u64,
-    revision: u64,
-    pages: Vec<Vec<u8>>,
+    pub(super) revision: u64,
+    pub(super) pages: Vec<Vec<u8>>,
 }
 
 impl Hub {
@@ -26,7 +28,10 @@ impl Hub {
         let is_behind = |id: &&SessionId| {
             let shown = self.sessions.get(id).and_then(|session| session.shown.as_ref());
             shown.is_some_and(|shown| {
-                shown.is_member && (shown.told < revision || shown.told_networks < networks)
+                shown.is_member
+                    && (shown.told < revision
+                        || shown.told_networks < networks
+                        || members.remote.has_news(&shown.told_lists))
             })
         };
         members.online.values().filter(is_behind).copied().collect()
@@ -49,45 +54,75 @@ impl Hub {
             shown.sealer.seal_encoded(page, out);
         }
         shown.told = news.revision;
-        num_frames + news.pages.len() as u64
+        num_frames += news.pages.len() as u64;
+        let Shown { sealer, told_lists, .. } = shown;
+        members.remote.tell(told_lists, |page| {
+            sealer.seal_encoded(page, out);
+            num_frames += 1;
+        });
+        num_frames
+    }
+}
+
+impl News {
+    /// What leads from revision `told` to `revision`.
+    pub(super) fn between(
+        &mut self,
+        told: u64,
+        revision: u64,
+        pages: impl FnOnce() -> Vec<Nodes>,
+    ) -> &Self {
+        if self.pages.is_empty() || (self.told, self.revision) != (told, revision) {
+            let pages = pages().into_iter().map(|page| Control::Nodes(page).encode()).collect();
+            *self = Self { told, revision, pages };
+        }
+        self
     }
 }
 
 impl Members {
     /// What leads from the directory at revision `told` to the present one.
-    fn news_since(&mut self, told: u64) -> &News {
-        let revision = self.directory.revision();
-        if self.news.pages.is_empty() || (self.news.told, self.news.revision) != (told, revision) {
-            let pages = self.pages_since(told).into_iter();
-            let pages = pages.map(|page| Control::Nodes(page).encode()).collect();
-            self.news = News { told, revision, pages };
-        }
-        &self.news
+    pub(super) fn news_since(&mut self, told: u64) -> &News {
+        let Self { ledger, online, directory, news, .. } = self;
+        let entry = |member: &Member| Node {
+            key: member.key,
+            vip: member.vip,
+            name: member.name.clone(),
+            is_online: online.contains_key(&member.key),
+        };
+        news.between(told, directory.revision(), || {
+            let by_key = |key: &PublicKey| ledger.by_key(key).map(entry);
+            pages_since(directory, told, ledger.members().map(entry), by_key, None)
+        })
     }
+}
 
-    fn pages_since(&self, told: u64) -> Vec<Nodes> {
-        // Who is told for the first time gets everybody, also those that never changed.
-        let changed = if told == 0 { None } else { self.directory.since(told) };
-        let is_snapshot = changed.is_none();
-        let (mut nodes, mut removed) = (Vec::new(), Vec::new());
-        match changed {
-            None => nodes.extend(self.ledger.members().map(|member| self.entry(member))),
-            Some(keys) => {
-                for key in keys {
-                    match self.ledger.by_key(key) {
-                        Some(member) => nodes.push(self.entry(member)),
-                        None => removed.push(*key),
-                    }
+/// The pages that lead from a list at revision `told` to the present one.
+pub(super) fn pages_since(
+    directory: &Directory,
+    told: u64,
+    all: impl Iterator<Item = Node>,
+    by_key: impl Fn(&PublicKey) -> Option<Node>,
+    network: Option<Network>,
+) -> Vec<Nodes> {
+    // Who is told for the first time gets everybody, also those that never changed.
+    let changed = if told == 0 { None } else { directory.since(told) };
+    let is_snapshot = changed.is_none();
+    let (mut nodes, mut removed) = (Vec::new(), Vec::new());
+    match changed {
+        None => nodes.extend(all),
+        Some(keys) => {
+            for key in keys {
+                match by_key(key) {
+                    Some(node) => nodes.push(node),
+                    None => removed.push(*key),
                 }
             }
         }
-        paged(is_snapshot, nodes, removed)
     }
-
-    fn entry(&self, member: &Member) -> Node {
-        let is_online = self.is_online(&member.key);
-        Node { key: member.key, vip: member.vip, name: member.name.clone(), is_online }
-    }
+    let mut pages = paged(is_snapshot, nodes, removed);
+    pages.iter_mut().for_each(|page| page.network = network);
+    pages
 }
 
 pub(super) fn paged(is_snapshot: bool, nodes: Vec<Node>, removed: Vec<PublicKey>) -> Vec<Nodes> {
