@@ -72,20 +72,27 @@ in_ns() { ip netns exec "$(ns "$1")" "${@:2}"; } # in_ns HOST COMMAND...
 
 make_hosts() { # make_hosts NAME...: a hub and these hosts
   local i=0 host
-  for host in hub "$@"; do
-    ip netns add "$(ns "$host")"
-    in_ns "$host" ip link set lo up
-  done
-  in_ns hub sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward'
+  make_host hub
   for host; do
-    ip link add "to-$host" netns "$(ns hub)" type veth peer name up0 netns "$(ns "$host")"
-    in_ns hub ip addr add "198.18.$i.1/24" dev "to-$host"
-    in_ns hub ip link set "to-$host" up
-    in_ns "$host" ip addr add "198.18.$i.2/24" dev up0
-    in_ns "$host" ip link set up0 up
-    in_ns "$host" ip route add default via "198.18.$i.1"
+    make_host "$host"
+    link_hosts $i hub "$host"
     i=$((i + 1))
   done
+}
+
+make_host() { # make_host NAME: it does not forward
+  ip netns add "$(ns "$1")"
+  in_ns "$1" ip link set lo up
+  in_ns "$1" sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward'
+}
+
+link_hosts() { # link_hosts I ONE OTHER: 198.18.I.1 at ONE, to which OTHER, 198.18.I.2, sends everything
+  ip link add "to-$3" netns "$(ns "$2")" type veth peer name up0 netns "$(ns "$3")"
+  in_ns "$2" ip addr add "198.18.$1.1/24" dev "to-$3"
+  in_ns "$2" ip link set "to-$3" up
+  in_ns "$3" ip addr add "198.18.$1.2/24" dev up0
+  in_ns "$3" ip link set up0 up
+  in_ns "$3" ip route add default via "198.18.$1.1"
 }
 
 end_processes() { # end_processes NAME...: all that runs on these hosts, by process id
@@ -101,7 +108,7 @@ end_processes() { # end_processes NAME...: all that runs on these hosts, by proc
   done
 }
 
-remove_hosts() { # remove_hosts NAME...: also when only some were made
+remove_hosts() { # remove_hosts NAME...: with the hub, also when only some were made
   local host
   end_processes "$@" hub
   for host in "$@" hub; do
