@@ -149,6 +149,8 @@ impl Hub {
             FrameType::AUTH => self.handle_auth(id, body, now),
             FrameType::ADMIN => self.handle_command(id, body, now),
             FrameType::BCST => self.handle_broadcast(id, body),
+            // Of no use from who is no hub that this one knows, and never answered.
+            FrameType::SD => Effect::Nothing,
             FrameType::CLIENT_INFO => self.handle_client_info(id, body),
             FrameType::EXIT => Effect::Close { code: loggable(body) },
             FrameType(other) => {

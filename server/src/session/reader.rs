@@ -157,12 +157,13 @@ impl Reader {
     async fn handle_frame(&mut self, frame: Frame<'_>) -> Result<(), End> {
         self.num_uncounted += 1;
         let is_first = !std::mem::replace(&mut self.has_spoken, true);
+        if is_first
+            && frame.frame_type() == FrameType::SD
+            && let Some(linked) = self.handle_first_advertisement(frame.body())
+        {
+            return Err(linked);
+        }
         match frame.frame_type() {
-            FrameType::SD if is_first => match self.handle_first_advertisement(frame.body()) {
-                Some(linked) => Err(linked),
-                None if self.stranger_until.is_some() => Err(End::MembersOnly),
-                None => Ok(()),
-            },
             FrameType::XHS if !matches!(self.entrance, Entrance::Walled) => {
                 self.handle_handshake(frame.body())
             }

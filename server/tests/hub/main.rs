@@ -20,6 +20,7 @@ mod pressure;
 mod process;
 mod races;
 mod routing;
+mod sites;
 mod stopping;
 mod strangers;
 mod uninvited;
