@@ -80,17 +80,20 @@ impl Hub {
     }
 
     fn spawn(net: &Net, config: &str, args: &[String]) -> Result<Process> {
-        let config = write_file(net.dir(), "server.toml", config)?;
-        let socket = Self::socket(net);
-        let mut all = vec!["run", "--config", &config, "--socket", &socket, "--log", "debug"];
-        all.extend(args.iter().map(String::as_str));
-        let mut process =
-            net.hub.spawn("dosp-server", &binary("dosp-server")?, &all)?.shown_on_drop();
+        let mut process = Self::begin(net, config, args)?;
         wait_until("the hub listens", READY_TIMEOUT, || {
             ensure!(process.is_running()?, "the hub ended: {}", process.stderr()?);
             Ok(process.stderr()?.contains("listening"))
         })?;
         Ok(process)
+    }
+
+    fn begin(net: &Net, config: &str, args: &[String]) -> Result<Process> {
+        let config = write_file(net.dir(), "server.toml", config)?;
+        let socket = Self::socket(net);
+        let mut all = vec!["run", "--config", &config, "--socket", &socket, "--log", "debug"];
+        all.extend(args.iter().map(String::as_str));
+        Ok(net.hub.spawn("dosp-server", &binary("dosp-server")?, &all)?.shown_on_drop())
     }
 
     /// Its local socket.
@@ -121,6 +124,12 @@ impl Hub {
     /// Starts it again, as it was started first.
     pub fn start_again(&mut self) -> Result<()> {
         self.process = Self::spawn(&self.net, &self.config, &self.args)?;
+        Ok(())
+    }
+
+    /// As above, and does not wait until it listens.
+    pub fn begin_again(&mut self) -> Result<()> {
+        self.process = Self::begin(&self.net, &self.config, &self.args)?;
         Ok(())
     }
 

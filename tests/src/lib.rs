@@ -6,6 +6,8 @@
 //! | [`process`] | programs in them: output, exit code, time limit, signals |
 //! | [`binaries`] | the binaries under test |
 //! | [`dosp`] | the hub and the agents |
+//! | [`federation`] | hubs with wires between them |
+//! | [`courier`] | numbered messages from one host to another |
 //! | [`liar`] | a hub that lies about tunnels |
 //! | [`member`] | a member of a closed hub that only joins |
 //! | [`published`] | the published Python package, a virtual environment a version |
@@ -19,7 +21,9 @@
 #![allow(clippy::print_stderr)]
 
 pub mod binaries;
+pub mod courier;
 pub mod dosp;
+pub mod federation;
 pub mod liar;
 pub mod member;
 pub mod netns;
@@ -28,7 +32,9 @@ pub mod published;
 pub mod ssh;
 pub mod wait;
 
+pub use courier::Courier;
 pub use dosp::{Agent, Hub, Overlay};
+pub use federation::Federation;
 pub use liar::{Liar, Lie};
 pub use netns::{Host, Net};
 pub use process::{Output, Process};

@@ -186,6 +186,17 @@ fn host(hub: &Namespace, i: usize, dir: &Path) -> Result<Host> {
     Ok(Host { ns, address, hub_address })
 }
 
+/// Lays a cable of this name between two namespaces, each with its address on it.
+pub(crate) fn connect(name: &str, ends: [(&Namespace, &str); 2]) -> Result<()> {
+    let [(a, _), (b, _)] = ends;
+    ip(&format!("link add {name} netns {} type veth peer name {name} netns {}", a.name, b.name))?;
+    for (namespace, address) in ends {
+        let script = format!("ip addr add {address}/24 dev {name} && ip link set {name} up");
+        namespace.sh(&script)?.ok()?;
+    }
+    Ok(())
+}
+
 fn ip(arguments: &str) -> Result<String> {
     let output =
         Command::new("ip").args(arguments.split_whitespace()).output().context("run ip")?;
