@@ -12,6 +12,7 @@ mod disk;
 mod functions;
 mod hostile;
 mod joining;
+mod links;
 mod member;
 mod members;
 mod memory;

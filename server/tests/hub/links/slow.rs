@@ -1,0 +1,95 @@
+//! Destinations that do not read: the link that leads to them serves everybody else.
+
+use std::time::{Duration, Instant};
+
+use dosp_proto::federation::Forwarding;
+use dosp_proto::frame::FrameType;
+use dosp_proto::vip::Vip;
+
+use super::liar::{Liar, Linked};
+use crate::client::{Client, vip};
+
+/// How long another's frame may take while a slow one's are on the same link. Far above what it takes,
+/// and far below the ten seconds after which a client that reads nothing is cut off.
+const SOON: Duration = Duration::from_secs(2);
+const DATA_LEN: usize = 32 * 1024;
+/// Two rounds fill every buffer of a connection on the loopback interface.
+const FRAMES_A_ROUND: usize = 256;
+
+/// DATA of version 2, of a flow or of none.
+fn sealed(flow: u16, number: usize) -> Vec<u8> {
+    let mut data = vec![0; DATA_LEN];
+    data[0] = 0xD2;
+    data[1..3].copy_from_slice(&flow.to_be_bytes());
+    data[15..23].copy_from_slice(&number.to_be_bytes());
+    data
+}
+
+/// Sends a round to the slow one and a frame to the other; how long that one took.
+async fn round(liar: &mut Liar, slow: Vip, bob: &mut Client, flow: u16, first: usize) -> Duration {
+    let member = Forwarding::begin(liar.id, true);
+    for number in first..first + FRAMES_A_ROUND {
+        liar.forward_as(member, slow, vip("7.11.0.5"), &sealed(flow, number)).await;
+    }
+    let sent_at = Instant::now();
+    liar.forward(bob.vip, vip("7.11.0.5"), b"for bob").await;
+    assert_eq!(bob.recv_s2c().await.2, b"for bob");
+    sent_at.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_be_dropped_is_and_who_does_not_read_stays() {
+    let linked = Linked::start(&[("7.11.0.0/24", &[])]);
+    let mut liar = linked.link(0).await;
+    let (mut slow, mut bob) = (linked.join().await, linked.join().await);
+    for number in 0..8 {
+        let took = round(&mut liar, slow.vip, &mut bob, 1, number * FRAMES_A_ROUND).await;
+        assert!(took < SOON, "bob waited {took:?} in round {number}");
+    }
+    let dropped = linked.status(0).dropped_frames;
+    assert!(dropped > FRAMES_A_ROUND as u64, "{dropped}");
+
+    // What came is whole, in order, and all that was not dropped.
+    slow.send(FrameType::PING, b"").await;
+    let (mut num_received, mut next) = (0, 0);
+    loop {
+        let (frame_type, body) = slow.recv().await;
+        if frame_type == FrameType::PING {
+            break;
+        }
+        let number = usize::from_be_bytes(body[23..31].try_into().unwrap());
+        assert!(number >= next && body.len() == 8 + DATA_LEN);
+        (num_received, next) = (num_received + 1, number + 1);
+    }
+    assert_eq!(num_received + dropped, 8 * FRAMES_A_ROUND as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_misses_what_must_not_be_dropped_is_cut_off() {
+    let linked = Linked::start(&[("7.11.0.0/24", &[])]);
+    let mut liar = linked.link(0).await;
+    let (slow, mut bob) = (linked.join().await, linked.join().await);
+    for number in 0..4 {
+        let took = round(&mut liar, slow.vip, &mut bob, 0, number * FRAMES_A_ROUND).await;
+        assert!(took < SOON, "bob waited {took:?} in round {number}");
+    }
+    linked
+        .until("the slow one is cut off", |linked| linked.hub.handle.status().sessions.len() == 1)
+        .await;
+    assert!(linked.is_up(0));
+    drop(slow);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn link_that_is_not_read_holds_up_no_client() {
+    let linked = Linked::start(&[("7.11.0.0/24", &[]), ("7.20.0.0/24", &[])]);
+    let (mut liar, deaf) = (linked.link(0).await, linked.link(1).await);
+    let mut bob = linked.join().await;
+    for number in 0..8 {
+        // It says nothing more, so that it is given up within 2 s, too.
+        let took = round(&mut liar, vip("7.20.0.5"), &mut bob, 1, number * FRAMES_A_ROUND).await;
+        assert!(took < SOON, "bob waited {took:?} in round {number}");
+    }
+    assert!(linked.status(0).dropped_frames > 0);
+    drop(deaf);
+}
