@@ -31,6 +31,9 @@ const IMPATIENCE: Duration = Duration::from_millis(200);
 const MAX_EXCESS_LEN: usize = 1024 * 1024;
 /// Frames that went nowhere and that the other hub is told of, per second.
 const GONE_PER_SECOND: u32 = 200;
+/// Questions whether this hub lives that are answered, per second: many more than an honest hub asks, and
+/// not so many that the answers fill the memory where nobody reads them.
+const ANSWERS_PER_SECOND: u32 = 50;
 /// EXIT of a client that must not lose frames and does not take them.
 const EXIT_TOO_SLOW: &str = "too slow for what comes from other hubs";
 
@@ -42,6 +45,7 @@ pub(super) struct Reader {
     opener: Option<Opener>,
     routes: RouteCache<Target>,
     gone_limit: TokenBucket,
+    answer_limit: TokenBucket,
     patient_at: Instant,
     num_uncounted: u64,
     span: Span,
@@ -60,6 +64,7 @@ impl Reader {
             opener,
             routes: RouteCache::default(),
             gone_limit: TokenBucket::new(GONE_PER_SECOND, GONE_PER_SECOND),
+            answer_limit: TokenBucket::new(ANSWERS_PER_SECOND, ANSWERS_PER_SECOND),
             patient_at: Instant::now(),
             num_uncounted: 0,
             span,
@@ -118,7 +123,9 @@ impl Reader {
             }
             (Framing::Plain, FrameType::SD) => self.hear_advertisement(Some(frame.body())),
             (Framing::Plain, FrameType::PING) if !self.link.origin.is_dialled => {
-                self.link.say_plainly(&ping())
+                if self.answer_limit.take(Instant::now()) {
+                    self.link.say_plainly(&ping());
+                }
             }
             (_, FrameType::EXIT) => return Err(LinkEnd::Left(loggable(frame.body()))),
             // Answers to our PING, and whatever a published hub says to its clients.
@@ -142,7 +149,11 @@ impl Reader {
     fn handle_sealed(&mut self, body: &[u8]) -> Result<(), LinkEnd> {
         let Some(opener) = &mut self.opener else { return Ok(()) };
         match opener.open(body)? {
-            Control::Ping => self.link.say(&Control::Pong),
+            Control::Ping => {
+                if self.answer_limit.take(Instant::now()) {
+                    self.link.say(&Control::Pong);
+                }
+            }
             Control::Pong => self.link.pulse().answer(Instant::now()),
             Control::Routes(routes) => self.shared.hear_routes(&self.link, routes),
             Control::Gone(gone) => {
