@@ -50,10 +50,11 @@ impl Forwarding {
         Self { ttl: INITIAL_TTL, from_member, origin }
     }
 
-    /// As it travels on behind one more hub; `None` where it has travelled far enough.
+    /// As it travels on behind one more hub; `None` where it has travelled far enough. No hub makes it
+    /// travel farther than a frame that begins here.
     #[must_use]
     pub fn next(self) -> Option<Self> {
-        let ttl = self.ttl.checked_sub(1).filter(|ttl| *ttl > 0)?;
+        let ttl = self.ttl.min(INITIAL_TTL).checked_sub(1).filter(|ttl| *ttl > 0)?;
         Some(Self { ttl, ..self })
     }
 
@@ -109,6 +110,8 @@ mod tests {
         assert_eq!(travels.count(), usize::from(INITIAL_TTL));
         let spent = Forwarding { ttl: 0, ..Forwarding::begin(origin(), false) };
         assert_eq!(spent.next(), None);
+        let endless = Forwarding { ttl: u8::MAX, ..spent };
+        assert_eq!(endless.next().map(|next| next.ttl), Some(INITIAL_TTL - 1));
     }
 
     proptest! {

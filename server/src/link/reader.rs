@@ -132,6 +132,7 @@ impl Reader {
             (Framing::Plain, _) => {}
             (Framing::Forwarded, other) => {
                 debug!(parent: &self.span, frame_type = %other, "dropped: not between hubs");
+                self.link.count_drop();
             }
         }
         Ok(())
@@ -180,7 +181,7 @@ impl Reader {
             return self.tell_gone(&frame, None);
         };
         let forwarding = match &target {
-            Target::Client(_) => Some(frame.forwarding),
+            Target::Client(_) => Some(frame.forwarding).filter(|forwarding| forwarding.ttl > 0),
             Target::Hub(way) if self.leads_back(way, &frame) => None,
             Target::Hub(_) => frame.forwarding.next(),
         };

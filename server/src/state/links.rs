@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dosp_proto::federation::{Claim, Routes};
+use dosp_proto::federation::{Claim, INITIAL_TTL, Routes};
 use dosp_proto::identity::PublicKey;
 use dosp_proto::member::{Control, Gone, GoneReason};
 use dosp_proto::sd::Advertisement;
@@ -205,7 +205,7 @@ impl Shared {
             }
         } else if let Some(Target::Hub(way)) = self.lookup(to)
             && way.link.origin.peer != link.origin.peer
-            && let Some(ttl) = gone.ttl.checked_sub(1).filter(|ttl| *ttl > 0)
+            && let Some(ttl) = gone.ttl.min(INITIAL_TTL).checked_sub(1).filter(|ttl| *ttl > 0)
         {
             way.link.say(&Control::Gone(Gone { ttl, ..gone }));
         }
