@@ -10,7 +10,7 @@ use dosp_proto::backoff::Backoff;
 use dosp_proto::frame::{self, DecodeError, FrameType};
 use dosp_proto::identity::IdentityKey;
 use dosp_proto::member::{Dialler, Introduced, NoiseError, Purpose};
-use dosp_proto::message::Hsk;
+use dosp_proto::message::{Hsk, HskFlag};
 use rand::rngs::StdRng;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
@@ -59,6 +59,8 @@ pub(crate) enum DialError {
     NoKey,
     #[error("it does not greet as a hub does")]
     NoGreeting,
+    #[error("it compresses its frames, and hubs cannot be linked so: turn its 'allow_compression' off")]
+    Compresses,
     #[error("the handshake failed")]
     Handshake(#[from] NoiseError),
     #[error(transparent)]
@@ -141,6 +143,9 @@ async fn connect(
         Writer::new(write_half, Arc::clone(&outbox), Arc::clone(&counters), shared.write_timeout);
     let writing = AbortOnDropHandle::new(tokio::spawn(writer.run()));
     let (greeting, hsk) = call.greeting().await?;
+    if hsk.flag == HskFlag::Compression {
+        return Err(DialError::Compresses);
+    }
     let proof = if config.unauthenticated {
         Proof::Address(None)
     } else {

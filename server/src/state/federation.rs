@@ -22,6 +22,10 @@ use crate::link::{Framing, Link, Traffic};
 /// Clients told in a second that a frame went nowhere on another hub.
 const GONE_PER_SECOND: u32 = 1000;
 
+/// Links that one published hub has dialled, at a time: it dials one for each network that it is
+/// configured to find here.
+const MAX_ACCEPTED_PLAIN: usize = 16;
+
 /// A hub that shows a key which is not its own to show.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
@@ -105,10 +109,25 @@ impl Slot {
     }
 
     /// The link that frames for the peer go by: the one that we dialled, as a published hub may not
-    /// expect any on the other.
+    /// expect any on the others; else the youngest, which is the likeliest to live.
     pub(super) fn way(&self) -> Option<&Arc<Link>> {
         let links = || self.links.iter().map(|told| &told.link);
-        links().find(|link| link.origin.is_dialled).or_else(|| links().next())
+        links().find(|link| link.origin.is_dialled).or_else(|| links().next_back())
+    }
+
+    /// The place of the link that a new one takes the place of. Two hubs of ours have one; a published
+    /// hub has one that we dialled, and several of its own.
+    pub(super) fn rival_of(&self, link: &Link) -> Option<usize> {
+        if link.framing == Framing::Forwarded {
+            return if self.links.is_empty() { None } else { Some(0) };
+        }
+        let is_dialled = link.origin.is_dialled;
+        let alike = || {
+            let links = self.links.iter().enumerate();
+            links.filter(|(_, told)| told.link.origin.is_dialled == is_dialled)
+        };
+        let max_alike = if is_dialled { 1 } else { MAX_ACCEPTED_PLAIN };
+        if alike().count() < max_alike { None } else { alike().next().map(|(place, _)| place) }
     }
 }
 
@@ -121,6 +140,8 @@ impl Federation {
     ) -> Self {
         let slot = |peer: &PeerConfig| Slot {
             key: peer.key.or_else(|| known.key(peer.network).copied()),
+            // It may dial before we do; a name has to be looked up first.
+            addrs: literal_addr(peer).into_iter().collect(),
             ..Slot::default()
         };
         let slots = peers.iter().map(slot).collect();
@@ -267,4 +288,9 @@ impl Federation {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn literal_addr(peer: &PeerConfig) -> Option<IpAddr> {
+    let addr: SocketAddr = peer.addr.as_deref()?.parse().ok()?;
+    Some(addr.ip().to_canonical())
 }

@@ -37,12 +37,8 @@ impl Shared {
         let mut state = self.federation.state();
         let peer = link.origin.peer;
         let Some(slot) = state.slots.get_mut(peer.0) else { return false };
-        // A published hub has one link each way.
-        let rival = slot.links.iter().position(|told| {
-            link.framing == Framing::Forwarded
-                || told.link.origin.is_dialled == link.origin.is_dialled
-        });
-        if let Some(position) = rival {
+        let is_first = slot.links.is_empty();
+        if let Some(position) = slot.rival_of(link) {
             let rival = slot.links.remove(position);
             let keys = self.identity().map(|own| *own.public()).zip(key);
             if !keeps_new(keys, rival.link.origin.is_dialled, link.origin.is_dialled) {
@@ -54,6 +50,14 @@ impl Shared {
         }
         slot.links.push(Told { link: Arc::clone(link), claims: None, lists: BTreeMap::new() });
         state.table.link_up(peer);
+        if link.framing == Framing::Plain {
+            info!(peer = %link.network, addr = %link.origin.addr, dialled = link.origin.is_dialled, "link up");
+        }
+        if is_first && link.framing == Framing::Plain {
+            let claims = state.table.claims_of(peer, &Advertisement::default());
+            let refused = state.table.hear(peer, claims);
+            warn_of_refused(link, refused);
+        }
         self.tell(&mut state, peer, Instant::now());
         self.publish(&state);
         self.federation.changed.notify_one();
@@ -102,9 +106,7 @@ impl Shared {
         }
         let before = state.table.revision();
         let claims = claims(&state.table);
-        for RefusedClaim { network, reason } in state.table.hear(peer, claims) {
-            warn!(peer = %link.network, %network, %reason, "a peer's route is not taken");
-        }
+        warn_of_refused(link, state.table.hear(peer, claims));
         if state.table.revision() != before {
             self.publish(&state);
             self.federation.changed.notify_one();
@@ -217,5 +219,11 @@ impl Shared {
         // Nobody waits for a client that does not read.
         let Some(outbox) = self.outbox(id).filter(|outbox| outbox.has_room()) else { return };
         outbox.reply(&hub.gone(id, vip, why), 1, || {});
+    }
+}
+
+fn warn_of_refused(link: &Link, refused: Vec<RefusedClaim>) {
+    for RefusedClaim { network, reason } in refused {
+        warn!(peer = %link.network, %network, %reason, "a peer's route is not taken");
     }
 }

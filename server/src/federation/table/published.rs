@@ -15,17 +15,34 @@ const MAX_SD_ROUTES: usize = 255;
 impl RouteTable {
     /// What a published hub said, as claims to [hear](RouteTable::hear). What is no network is left
     /// out. Paths have the right length and the right ends, and hubs in between that nobody has.
+    ///
+    /// Networks that it may speak for and did not name are taken to lie behind it all the same: a
+    /// published hub names none on a link that it accepted, and since 0.1.4 none at all.
     #[must_use]
     pub fn claims_of(&self, peer: PeerId, advertisement: &Advertisement) -> Vec<Claim> {
         let Some(id) = self.id_of(peer) else { return Vec::new() };
-        let claims = advertisement.0.iter().filter_map(|route| {
-            let network = route.template.parse().ok()?;
+        let claim = |network, num_hops: u8| {
             // Our own network comes back to us in rings: a loop, not a lie.
             let is_own = network == self.own.network;
             let hub = if is_own { self.own.id } else { HubId::of_published(network) };
-            Some(Claim { network, hub: None, path: path(id, hub, route.num_hops.into()) })
-        });
-        claims.collect()
+            Claim { network, hub: None, path: path(id, hub, num_hops.into()) }
+        };
+        let said = advertisement.0.iter();
+        let said = said.filter_map(|route| Some(claim(route.template.parse().ok()?, route.num_hops)));
+        let mut claims: Vec<_> = said.collect();
+        for network in self.behind(peer) {
+            if claims.iter().all(|claim| claim.network != network) {
+                claims.push(claim(network, 1));
+            }
+        }
+        claims
+    }
+
+    /// The networks that a peer may speak for and that a template can say; wider prefixes are none.
+    fn behind(&self, peer: PeerId) -> impl Iterator<Item = Network> {
+        let rule = self.peers.get(peer.0).map(|peer| &peer.rule);
+        let networks = rule.into_iter().flat_map(|rule| &rule.may_speak_for).copied();
+        networks.filter(|network| network.prefix_len() == TEMPLATE_PREFIX_LEN)
     }
 
     /// What to tell a published hub, which will find us at `host` and `port`.

@@ -33,6 +33,21 @@ fn hops_become_a_path_with_the_right_ends() {
 }
 
 #[test]
+fn networks_behind_a_published_hub_need_no_words_of_its_own() {
+    let mut behind = published(1);
+    behind.may_speak_for = vec![net(8), network("7.64.0.0/16"), net(9), net(2)];
+    let mut table = table_of(vec![behind, rule(2)]);
+    for said in [Advertisement::default(), Advertisement(vec![route("7.10.9.{x}", 3)])] {
+        let claims = table.claims_of(PeerId(0), &said);
+        let refused = table.hear(PeerId(0), claims);
+        let lens: Vec<_> = table.candidates();
+        let lens: Vec<_> = lens.iter().map(|(_, way)| (way.network, way.path.len())).collect();
+        let num_hubs = if said.0.is_empty() { 2 } else { 4 };
+        assert_eq!(lens, [(net(1), 1), (net(8), 2), (net(9), num_hubs)], "{refused:?}");
+    }
+}
+
+#[test]
 fn what_is_too_far_or_a_lie_is_refused() {
     let mut table = table_of(vec![published(1), rule(2)]);
     let said = Advertisement(vec![
