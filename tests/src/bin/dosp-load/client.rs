@@ -64,8 +64,13 @@ fn next_body(
 
 /// Clients of which each sends to the next, with the frame it sends.
 pub(crate) fn join_ring(ring: crate::Ring) -> Result<(Vec<Client>, Vec<Vec<u8>>)> {
-    let clients: Vec<_> =
-        (0..ring.clients).map(|_| Client::join(ring.hub)).collect::<Result<_>>()?;
+    let hubs = [ring.hub, ring.to_hub.unwrap_or(ring.hub)];
+    ensure!(
+        ring.to_hub.is_none() || ring.clients % 2 == 0,
+        "an even number of clients, half a hub"
+    );
+    let hub_of_each = hubs.iter().cycle().take(ring.clients.into());
+    let clients: Vec<_> = hub_of_each.map(|hub| Client::join(*hub)).collect::<Result<_>>()?;
     let receivers = clients.iter().cycle().skip(1);
     let frames = clients.iter().zip(receivers);
     let frames = frames.map(|(sender, receiver)| sender.frame_to(receiver, ring.bytes)).collect();

@@ -65,6 +65,9 @@ enum Mode {
 struct Ring {
     /// The hub
     hub: SocketAddr,
+    /// Another hub, where every second client joins, so that every frame goes from hub to hub
+    #[arg(long)]
+    to_hub: Option<SocketAddr>,
     /// How many clients
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     clients: u16,
