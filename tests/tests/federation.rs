@@ -6,6 +6,8 @@ mod chain;
 mod common;
 #[path = "federation/lifecycle.rs"]
 mod lifecycle;
+#[path = "federation/names.rs"]
+mod names;
 #[path = "federation/refused.rs"]
 mod refused;
 #[path = "federation/ring.rs"]

@@ -59,7 +59,9 @@ pub(crate) enum DialError {
     NoKey,
     #[error("it does not greet as a hub does")]
     NoGreeting,
-    #[error("it compresses its frames, and hubs cannot be linked so: turn its 'allow_compression' off")]
+    #[error(
+        "it compresses its frames, and hubs cannot be linked so: turn its 'allow_compression' off"
+    )]
     Compresses,
     #[error("the handshake failed")]
     Handshake(#[from] NoiseError),

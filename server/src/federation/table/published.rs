@@ -28,7 +28,8 @@ impl RouteTable {
             Claim { network, hub: None, path: path(id, hub, num_hops.into()) }
         };
         let said = advertisement.0.iter();
-        let said = said.filter_map(|route| Some(claim(route.template.parse().ok()?, route.num_hops)));
+        let said =
+            said.filter_map(|route| Some(claim(route.template.parse().ok()?, route.num_hops)));
         let mut claims: Vec<_> = said.collect();
         for network in self.behind(peer) {
             if claims.iter().all(|claim| claim.network != network) {
