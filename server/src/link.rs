@@ -21,16 +21,23 @@ use std::time::{Duration, Instant};
 
 use dosp_proto::federation::HubId;
 use dosp_proto::frame::S2C_ADDRESSES_LEN;
+use dosp_proto::limit::TokenBucket;
 use dosp_proto::member::{Control, Sealer};
 use dosp_proto::vip::{Network, Vip};
 
 use crate::config::PeerConfig;
-use crate::federation::table::PeerId;
+use crate::federation::table::{MAX_REFUSALS, PeerId};
 use crate::hub::FrameCounters;
 use crate::queue::Outbox;
 pub(crate) use accept::{Arrival, Connection, Proof, run_accepted};
 pub(crate) use dial::keep_dialling;
 use pulse::Pulse;
+
+/// Lines that the log has of what another hub does wrong, per second.
+const WARNINGS_PER_SECOND: u32 = 1;
+/// And at once: all that is refused of one message.
+const WARNINGS_AT_ONCE: u32 = 64;
+const _: () = assert!(WARNINGS_AT_ONCE as usize == MAX_REFUSALS);
 
 /// How frames travel on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +100,8 @@ pub(crate) struct Link {
     /// The longest LENGTH of S2C that the other hub takes; none until it has said so.
     max_frame_len: AtomicUsize,
     pulse: Mutex<Pulse>,
+    /// Of what an operator is told that the other hub does wrong.
+    warn_limit: Mutex<TokenBucket>,
 }
 
 impl Link {
@@ -119,6 +128,7 @@ impl Link {
             sealer: Mutex::new(sealer),
             max_frame_len: AtomicUsize::new(max_frame_len),
             pulse: Mutex::new(Pulse::new(now)),
+            warn_limit: Mutex::new(TokenBucket::new(WARNINGS_PER_SECOND, WARNINGS_AT_ONCE)),
         }
     }
 
@@ -163,9 +173,9 @@ impl Link {
         self.max_frame_len.load(Ordering::Relaxed) > 0
     }
 
-    /// The other hub has said which frames it takes.
+    /// The other hub has said which frames it takes, be it none with anything in them.
     pub(crate) fn set_max_frame_len(&self, len: u32) {
-        self.max_frame_len.store(len as usize, Ordering::Relaxed);
+        self.max_frame_len.store(len.max(1) as usize, Ordering::Relaxed);
     }
 
     /// The time that a word took there and back, last measured.
@@ -180,6 +190,11 @@ impl Link {
             tx: self.counters.tx.load(Ordering::Relaxed),
             dropped: self.num_dropped.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether one more line may be logged of what the other hub does wrong.
+    pub(crate) fn may_warn(&self, now: Instant) -> bool {
+        self.warn_limit.lock().unwrap_or_else(PoisonError::into_inner).take(now)
     }
 
     fn count_drop(&self) {

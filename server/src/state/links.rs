@@ -12,7 +12,7 @@ use dosp_proto::member::{Control, Gone, GoneReason};
 use dosp_proto::sd::Advertisement;
 use dosp_proto::vip::Vip;
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Shared;
 use super::federation::{Slot, State, Told};
@@ -224,6 +224,10 @@ impl Shared {
 
 fn warn_of_refused(link: &Link, refused: Vec<RefusedClaim>) {
     for RefusedClaim { network, reason } in refused {
-        warn!(peer = %link.network, %network, %reason, "a peer's route is not taken");
+        if link.may_warn(Instant::now()) {
+            warn!(peer = %link.network, %network, %reason, "a peer's route is not taken");
+        } else {
+            debug!(peer = %link.network, %network, %reason, "a peer's route is not taken");
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dosp_proto::join_string::{JoinKey, JoinString};
@@ -31,6 +33,7 @@ pub(crate) struct HubProcess {
     child: Child,
     pub(crate) addr: SocketAddr,
     folder: TempDir,
+    num_logged: Arc<AtomicU64>,
 }
 
 impl HubProcess {
@@ -95,8 +98,14 @@ impl HubProcess {
         let listening = log.find_map(|line| Some(line.unwrap().split_once("addr=")?.1.to_owned()));
         let addr = listening.unwrap().trim().parse().unwrap();
         // Nobody reads the rest, but it must go somewhere.
-        std::thread::spawn(move || log.for_each(drop));
-        Self { child, addr, folder }
+        let num_logged = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&num_logged);
+        std::thread::spawn(move || {
+            log.for_each(|_| {
+                counter.fetch_add(1, Ordering::Relaxed);
+            });
+        });
+        Self { child, addr, folder, num_logged }
     }
 
     /// A join key for so many nodes, asked for as a person would.
@@ -110,6 +119,11 @@ impl HubProcess {
 
     pub(crate) fn hub_status(&self) -> Status {
         control::client::status(&self.socket()).unwrap()
+    }
+
+    /// How many lines its log has had since it listened.
+    pub(crate) fn num_logged(&self) -> u64 {
+        self.num_logged.load(Ordering::Relaxed)
     }
 
     /// Its local socket.
