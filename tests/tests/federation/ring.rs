@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use dosp_tests::courier::INTERVAL;
 use dosp_tests::{Courier, Federation, needs_root};
 
 use crate::common::{FAILOVER, HEALED};
@@ -11,8 +10,8 @@ use crate::common::{FAILOVER, HEALED};
 const RING: [(usize, usize); 3] = [(0, 1), (1, 2), (2, 0)];
 /// A machine that is busy may be late once.
 const ATTEMPTS: usize = 2;
-/// What was on its way when a wire was cut, or when its cutting was noticed.
-const IN_FLIGHT: Duration = Duration::from_millis(500);
+/// Messages that were on their way when a wire was cut, or when its cutting was noticed: half a second's.
+const NUM_IN_FLIGHT: u64 = 50;
 
 /// The messages that may be lost, by number.
 type Outage = std::ops::Range<u64>;
@@ -54,7 +53,6 @@ fn cut_and_heal(
     outages: &mut [Vec<Outage>],
 ) -> Result<Duration> {
     let (a, b) = RING[wire];
-    let in_flight = (IN_FLIGHT.as_millis() / INTERVAL.as_millis()) as u64;
     for courier in couriers {
         courier.wait_for_next(Duration::from_secs(5))?;
     }
@@ -65,7 +63,7 @@ fn cut_and_heal(
     for ((courier, outages), first) in couriers.iter().zip(outages).zip(first) {
         let arrival = courier.wait_for_next(Duration::from_secs(10))?;
         slowest = slowest.max(arrival.at.duration_since(cut_at));
-        outages.push(first.saturating_sub(in_flight)..arrival.number + in_flight);
+        outages.push(first.saturating_sub(NUM_IN_FLIGHT)..arrival.number + NUM_IN_FLIGHT);
     }
     for (from, to) in [(a, b), (b, a)] {
         ring.wait_for_hops(from, to, Some(2), FAILOVER)?;
