@@ -2,7 +2,7 @@
 //! environment of its own, driven over pipes by the programs in `tests/python/`.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -59,6 +59,11 @@ impl Version {
             fs::write(&made_of, wanted)?;
         }
         Ok(venv.join("bin").join(name))
+    }
+
+    fn template(self, [a, b, c]: [u8; 3]) -> String {
+        let x = if self == Self::V0_1_3 { "{x}" } else { "x" };
+        format!("{a}.{b}.{c}.{x}")
     }
 
     fn start(self, script: &str, args: &[String]) -> Result<Driver> {
@@ -123,6 +128,7 @@ impl Driver {
 pub struct Hub {
     /// Where it listens.
     pub addr: SocketAddr,
+    version: Version,
     driver: Driver,
 }
 
@@ -140,14 +146,45 @@ impl Hub {
     /// # Errors
     /// Python's.
     pub async fn start_with(version: Version, options: &[&str]) -> Result<Self> {
-        let template = if version == Version::V0_1_3 { "7.10.0.{x}" } else { "7.10.0.x" };
-        let args = [&[template], options].concat();
+        Self::start_at(version, (Ipv4Addr::LOCALHOST, [7, 10, 0]), options).await
+    }
+
+    /// Starts it with a network and an address of its own, from which it also dials.
+    ///
+    /// # Errors
+    /// Python's.
+    pub async fn start_at(
+        version: Version,
+        (host, network): (Ipv4Addr, [u8; 3]),
+        options: &[&str],
+    ) -> Result<Self> {
+        let (template, host) = (version.template(network), host.to_string());
+        let args = [&[template.as_str(), host.as_str()], options].concat();
         let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
         let mut driver = version.start("hub.py", &args)?;
         let said = driver.hear().await?;
         let port = said["port"].as_u64().and_then(|port| u16::try_from(port).ok());
         let port = port.with_context(|| format!("no port in {said}"))?;
-        Ok(Self { addr: SocketAddr::from(([127, 0, 0, 1], port)), driver })
+        Ok(Self { addr: SocketAddr::new(host.parse()?, port), version, driver })
+    }
+
+    /// Its own `add_peer_server()`: another hub, and the network that it is to have.
+    ///
+    /// # Errors
+    /// Python's.
+    pub async fn add_peer(&mut self, hub: SocketAddr, network: [u8; 3]) -> Result<()> {
+        let peer = json!([hub.ip().to_string(), hub.port(), self.version.template(network)]);
+        self.driver.say(&peer).await?;
+        self.driver.hear().await.map(drop)
+    }
+
+    /// The templates of networks that it knows a way to.
+    ///
+    /// # Errors
+    /// Python's.
+    pub async fn routes(&mut self) -> Result<Vec<String>> {
+        self.driver.say(&json!("routes")).await?;
+        Ok(serde_json::from_value(self.driver.hear().await?)?)
     }
 
     /// Its own `stop()`: EXIT to every client.

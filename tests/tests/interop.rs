@@ -13,6 +13,8 @@ mod interop_at_published_hubs;
 mod interop_compression;
 #[path = "interop/documented.rs"]
 mod interop_documented;
+#[path = "interop/federation.rs"]
+mod interop_federation;
 #[path = "interop/with_our_agent.rs"]
 mod interop_with_our_agent;
 #[path = "interop/ours.rs"]

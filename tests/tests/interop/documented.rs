@@ -8,6 +8,7 @@ const TESTS: &[&str] = &[
     include_str!("at_our_hub.rs"),
     include_str!("at_published_hubs.rs"),
     include_str!("compression.rs"),
+    include_str!("federation.rs"),
     include_str!("with_our_agent.rs"),
 ];
 

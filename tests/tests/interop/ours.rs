@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use dosp_agent::engine::EngineConfig;
+use dosp_agent::engine::{EngineConfig, Version};
 use dosp_agent::host::NoHost;
 use dosp_agent::node::{Destination, MessageStream, Node, NodeConfig, NodeHandle, SendFailure};
 use dosp_agent::tun::{ChannelTunPeer, channel};
 use dosp_proto::vip::Vip;
 use dosp_server::config::ListenAddr;
-use dosp_server::{Config, Server};
+use dosp_server::{Config, HubHandle, Server};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,7 @@ pub(crate) fn words<T>(outcome: Result<T>) -> Result<String> {
 /// A `dosp-server` on a loopback port.
 pub(crate) struct Hub {
     pub(crate) addr: SocketAddr,
+    pub(crate) handle: HubHandle,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -44,9 +45,9 @@ impl Hub {
         let listen = vec![ListenAddr { addr, is_required: true }];
         let server = Server::bind(&Config { listen, ..config })?;
         let addr = *server.local_addrs().first().context("it listens somewhere")?;
-        let stop = CancellationToken::new();
+        let (handle, stop) = (server.handle(), CancellationToken::new());
         let task = tokio::spawn(server.run(stop.clone()));
-        Ok(Self { addr, stop, task })
+        Ok(Self { addr, handle, stop, task })
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
@@ -96,9 +97,15 @@ impl Agent {
 
     /// The next raw message: from whom, whether sealed, and what.
     pub(crate) async fn message(&mut self) -> Result<(Vip, bool, Vec<u8>)> {
+        let (from, version, data) = self.tunnelled().await?;
+        Ok((from, version.is_some(), data))
+    }
+
+    /// The next raw message: from whom, in a tunnel of which version, and what.
+    pub(crate) async fn tunnelled(&mut self) -> Result<(Vip, Option<Version>, Vec<u8>)> {
         let message = timeout(ARRIVAL_TIMEOUT, self.messages.recv()).await;
         let message = message.context("no message came")?.context("the agent ended")?;
-        Ok((message.from.context("a broadcast came")?, message.version.is_some(), message.data))
+        Ok((message.from.context("a broadcast came")?, message.version, message.data))
     }
 
     /// The next packet for the host.
