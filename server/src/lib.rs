@@ -6,9 +6,11 @@
 //! | [`functions`] | what clients can call with FN |
 //! | [`hub`] | what the hub decides, without I/O: admission, vIPs, control frames |
 //! | [`vips`] | which vIPs are free |
-//! | [`routes`] | from vIP to session, and each reader's cache of it |
+//! | [`routes`], `target` | from vIP to session, from network to link, and each reader's cache of it |
 //! | [`queue`] | what waits to be written to a session |
-//! | `session` | the reader and the writer of one connection |
+//! | `session` | one client's connection, and its reader |
+//! | `link` | one connection with another hub |
+//! | `input`, `writer` | the two ends of a connection's socket |
 //! | `listen` | binding and accepting |
 //! | `state` | what all sessions share, and the order of its locks |
 //! | [`tokens`] | the secrets of administrators |
@@ -19,7 +21,7 @@
 //! | [`nofile`] | how many connections the system allows |
 //!
 //! The life of a frame: `session::reader` finds it in its buffer, stamps SRC there and appends it to
-//! the [`queue::OutQueue`] of the destination, whose `session::writer` writes all that has gathered
+//! the [`queue::OutQueue`] of the destination, whose `writer` writes all that has gathered
 //! in one piece. [`hub::Hub`] is asked only for control frames.
 
 mod buffers;

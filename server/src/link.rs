@@ -21,23 +21,16 @@ use std::time::{Duration, Instant};
 
 use dosp_proto::federation::HubId;
 use dosp_proto::frame::S2C_ADDRESSES_LEN;
-use dosp_proto::limit::TokenBucket;
 use dosp_proto::member::{Control, Sealer};
 use dosp_proto::vip::{Network, Vip};
 
 use crate::config::PeerConfig;
-use crate::federation::table::{MAX_REFUSALS, PeerId};
+use crate::federation::table::PeerId;
 use crate::hub::FrameCounters;
 use crate::queue::Outbox;
 pub(crate) use accept::{Arrival, Connection, Proof, run_accepted};
 pub(crate) use dial::keep_dialling;
 use pulse::Pulse;
-
-/// Lines that the log has of what another hub does wrong, per second.
-const WARNINGS_PER_SECOND: u32 = 1;
-/// And at once: all that is refused of one message.
-const WARNINGS_AT_ONCE: u32 = 64;
-const _: () = assert!(WARNINGS_AT_ONCE as usize == MAX_REFUSALS);
 
 /// How frames travel on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +93,6 @@ pub(crate) struct Link {
     /// The longest LENGTH of S2C that the other hub takes; none until it has said so.
     max_frame_len: AtomicUsize,
     pulse: Mutex<Pulse>,
-    /// Of what an operator is told that the other hub does wrong.
-    warn_limit: Mutex<TokenBucket>,
 }
 
 impl Link {
@@ -128,16 +119,20 @@ impl Link {
             sealer: Mutex::new(sealer),
             max_frame_len: AtomicUsize::new(max_frame_len),
             pulse: Mutex::new(Pulse::new(now)),
-            warn_limit: Mutex::new(TokenBucket::new(WARNINGS_PER_SECOND, WARNINGS_AT_ONCE)),
         }
     }
 
-    /// Says something to a hub of ours; a published one does not hear it.
-    pub(crate) fn say(&self, word: &Control) {
-        self.say_encoded(&word.encode());
+    /// Says something to a hub of ours; a published one does not hear it. `false` where there is no room:
+    /// who does not read is told nothing, however slowly it does not.
+    pub(crate) fn say(&self, word: &Control) -> bool {
+        let has_room = self.outbox.has_room();
+        if has_room {
+            self.say_encoded(&word.encode());
+        }
+        has_room
     }
 
-    /// As [`Self::say`], for a word that is encoded.
+    /// As above, for a word that is encoded, room or not.
     pub(crate) fn say_encoded(&self, word: &[u8]) {
         let mut sealer = self.sealer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sealer) = &mut *sealer {
@@ -147,9 +142,13 @@ impl Link {
         }
     }
 
-    /// Appends a frame to what is said to a published hub.
-    pub(crate) fn say_plainly(&self, frame: &[u8]) {
-        self.outbox.reply(frame, 1, || {});
+    /// Says a frame to a published hub; `false` where there is no room.
+    pub(crate) fn say_plainly(&self, frame: &[u8]) -> bool {
+        let has_room = self.outbox.has_room();
+        if has_room {
+            self.outbox.reply(frame, 1, || {});
+        }
+        has_room
     }
 
     /// Whether frames from `vip` may come by it. Those of our own clients never do.
@@ -190,11 +189,6 @@ impl Link {
             tx: self.counters.tx.load(Ordering::Relaxed),
             dropped: self.num_dropped.load(Ordering::Relaxed),
         }
-    }
-
-    /// Whether one more line may be logged of what the other hub does wrong.
-    pub(crate) fn may_warn(&self, now: Instant) -> bool {
-        self.warn_limit.lock().unwrap_or_else(PoisonError::into_inner).take(now)
     }
 
     fn count_drop(&self) {

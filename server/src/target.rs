@@ -11,8 +11,10 @@ use crate::queue::{Outbox, PushError};
 /// What a route leads to.
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
-    /// A client of this hub.
+    /// A plain client of this hub.
     Client(Arc<Outbox>),
+    /// A client of this hub that has joined it.
+    Member(Arc<Outbox>),
     /// Another hub's network.
     Hub(Arc<Way>),
 }
@@ -87,7 +89,7 @@ impl Target {
     /// The queue that it goes into.
     pub(crate) fn outbox(&self) -> &Outbox {
         match self {
-            Self::Client(outbox) => outbox,
+            Self::Client(outbox) | Self::Member(outbox) => outbox,
             Self::Hub(way) => &way.link.outbox,
         }
     }
@@ -95,7 +97,7 @@ impl Target {
     fn header(&self, frame: &Forwarded<'_>) -> Result<Header, NotPushed> {
         let (dst, src, len) = (frame.dst, frame.src, frame.data.len());
         match self {
-            Self::Client(_) => Ok(Header::S2c(s2c_header(dst, src, len))),
+            Self::Client(_) | Self::Member(_) => Ok(Header::S2c(s2c_header(dst, src, len))),
             Self::Hub(way) if len > way.link.max_data_len() => Err(NotPushed::TooLong),
             Self::Hub(way) => Ok(match way.link.framing {
                 Framing::Plain => Header::S2c(s2c_header(dst, src, len)),

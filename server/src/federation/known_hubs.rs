@@ -57,6 +57,8 @@ pub struct StrangeHub {
 #[derive(Debug, Default)]
 pub struct KnownHubs {
     folder: PathBuf,
+    /// The file, with whatever its operator wrote beside.
+    text: String,
     by_network: BTreeMap<String, PublicKey>,
 }
 
@@ -72,9 +74,9 @@ impl KnownHubs {
             Err(error) if error.is_not_found() => Default::default(),
             Err(error) => return Err(error.into()),
         };
-        let text = String::from_utf8_lossy(&text);
+        let text = String::from_utf8_lossy(&text).into_owned();
         let by_network = parse(&text).map_err(|line| KnownHubsError::Line { path, line })?;
-        Ok(Self { folder: folder.to_owned(), by_network })
+        Ok(Self { folder: folder.to_owned(), text, by_network })
     }
 
     /// The key of the hub of `network`.
@@ -90,8 +92,11 @@ impl KnownHubs {
     /// What the system says.
     pub fn keep(&mut self, network: Network, key: PublicKey) -> io::Result<()> {
         self.by_network.insert(network.to_string(), key);
-        let lines = self.by_network.iter().map(|(network, key)| format!("{network} {key}\n"));
-        private::replace(&self.folder, FILE, lines.collect::<String>().as_bytes())
+        if !self.text.is_empty() && !self.text.ends_with('\n') {
+            self.text.push('\n');
+        }
+        self.text.push_str(&format!("{network} {key}\n"));
+        private::replace(&self.folder, FILE, self.text.as_bytes())
     }
 
     /// Whether the hub of `network` may show `key`.
@@ -141,6 +146,7 @@ mod tests {
         let key = PublicKey::from([1; 32]);
         assert_eq!(known.judge(network(), &key), Ok(()));
         known.keep(network(), key).unwrap();
+        known.keep("7.12.0.{x}".parse().unwrap(), key).unwrap();
         let known = KnownHubs::load(folder.path()).unwrap();
         assert_eq!(known.judge(network(), &key), Ok(()));
         let strange = known.judge(network(), &PublicKey::from([2; 32])).unwrap_err();

@@ -148,24 +148,29 @@ pub(super) async fn run(
         end = reader.run(&mut socket, &mut input) => end,
         end = beat(&link) => end,
         written = &mut writing => match written {
-            Ok(Ok(())) => LinkEnd::Stopped,
+            Ok(Ok(())) => LinkEnd::Closed,
             Ok(Err(error)) => error.into(),
             Err(error) => LinkEnd::WriterFailed(error),
         },
     };
     shared.link_down(&link, &why.to_string());
     let was_up = link.is_up();
-    log_end(&span, &why, was_up);
+    log_end(&span, &why, was_up && shared.federation.may_log(peer.id));
     link.outbox.finish(&[], 0);
-    if !writing.is_finished() {
+    if matches!(why, LinkEnd::Stopped) {
+        // Another link has taken its place, or the hub ends: what is under way is to arrive.
+        let rest = async { tokio::join!(reader.run(&mut socket, &mut input), &mut writing) };
+        timeout(FLUSH_TIMEOUT, rest).await.ok();
+    } else if !writing.is_finished() {
         timeout(FLUSH_TIMEOUT, writing).await.ok();
     }
+    link.outbox.close();
     Ended { why, was_up }
 }
 
-fn log_end(span: &Span, why: &LinkEnd, was_up: bool) {
+fn log_end(span: &Span, why: &LinkEnd, is_news: bool) {
     let reason: &(dyn Error + 'static) = why;
-    if was_up {
+    if is_news {
         info!(parent: span, reason, "link down");
     } else {
         debug!(parent: span, reason, "no link");
@@ -186,11 +191,14 @@ async fn beat(link: &Link) -> LinkEnd {
         match link.framing {
             Framing::Forwarded if link.pulse().is_dead(now) => return LinkEnd::Silent,
             Framing::Forwarded => {
-                link.pulse().ask(now);
-                link.say(&Control::Ping);
+                if link.say(&Control::Ping) {
+                    link.pulse().ask(now);
+                }
             }
             // Only who dialled answers, so silence says nothing; TCP finds out.
-            Framing::Plain => link.say_plainly(&ping()),
+            Framing::Plain => {
+                link.say_plainly(&ping());
+            }
         }
     }
 }

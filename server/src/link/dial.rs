@@ -78,17 +78,19 @@ pub(crate) async fn keep_dialling(shared: Arc<Shared>, peer: Peer, shutdown: Can
         let delay = backoff.next_delay(Instant::now(), &mut rand::make_rng::<StdRng>());
         let wait = async {
             sleep(delay).await;
-            shared.federation.until_needed(peer.id).await;
+            shared.federation.until_needed(peer.id).await
         };
-        if shutdown.run_until_cancelled(wait).await.is_none() {
-            return;
+        match shutdown.run_until_cancelled(wait).await {
+            None => return,
+            // There was a link all that time.
+            Some(true) => backoff.reset(),
+            Some(false) => {}
         }
         let started_at = Instant::now();
         shared.federation.note_dialling(peer.id);
-        match timeout(DIAL_TIMEOUT, connect(&shared, &peer))
-            .await
-            .unwrap_or(Err(DialError::Timeout))
-        {
+        let dial = timeout(DIAL_TIMEOUT, connect(&shared, &peer));
+        let Some(dialled) = shutdown.run_until_cancelled(dial).await else { return };
+        match dialled.unwrap_or(Err(DialError::Timeout)) {
             Ok((addr, proof, connection)) => {
                 let ended = run(&shared, &peer, (addr, true), proof, connection).await;
                 let Ended { why, was_up } = ended;
@@ -158,7 +160,7 @@ async fn connect(
         outbox.reply(&first, 1, || {});
         let introduced = call.answer(dialler, identity).await?;
         let key = *introduced.hub_key();
-        shared.federation.check_key(peer, &key)?;
+        shared.check_key(peer, &key)?;
         let (third, channel) = introduced.finish()?;
         outbox.reply(&third, 1, || {});
         Proof::Key(key, channel)

@@ -12,7 +12,7 @@ use dosp_proto::sd::Advertisement;
 use dosp_proto::tunnel::v2;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{Span, debug};
 
 use super::accept::{LinkEnd, ping};
@@ -34,6 +34,10 @@ const GONE_PER_SECOND: u32 = 200;
 /// Questions whether this hub lives that are answered, per second: many more than an honest hub asks, and
 /// not so many that the answers fill the memory where nobody reads them.
 const ANSWERS_PER_SECOND: u32 = 50;
+/// Words about routes and lists that are taken, per second: more than an honest hub says in the long run.
+const WORDS_PER_SECOND: u32 = 20;
+/// And at once: the lists of all networks, when the link is new.
+const WORDS_AT_ONCE: u32 = 256;
 /// EXIT of a client that must not lose frames and does not take them.
 const EXIT_TOO_SLOW: &str = "too slow for what comes from other hubs";
 
@@ -46,6 +50,7 @@ pub(super) struct Reader {
     routes: RouteCache<Target>,
     gone_limit: TokenBucket,
     answer_limit: TokenBucket,
+    word_limit: TokenBucket,
     patient_at: Instant,
     num_uncounted: u64,
     span: Span,
@@ -65,6 +70,7 @@ impl Reader {
             routes: RouteCache::default(),
             gone_limit: TokenBucket::new(GONE_PER_SECOND, GONE_PER_SECOND),
             answer_limit: TokenBucket::new(ANSWERS_PER_SECOND, ANSWERS_PER_SECOND),
+            word_limit: TokenBucket::new(WORDS_PER_SECOND, WORDS_AT_ONCE),
             patient_at: Instant::now(),
             num_uncounted: 0,
             span,
@@ -91,8 +97,12 @@ impl Reader {
                         return LinkEnd::Read(error);
                     }
                 }
-                Filled::More => yield_now().await,
-                Filled::Dry => {}
+                // A part of a long frame is a sign of life, too.
+                Filled::More => {
+                    self.link.pulse().hear(Instant::now());
+                    yield_now().await;
+                }
+                Filled::Dry => self.link.pulse().hear(Instant::now()),
             }
         }
     }
@@ -104,7 +114,6 @@ impl Reader {
         }
         let num_frames = std::mem::take(&mut self.num_uncounted);
         if num_frames > 0 {
-            self.link.pulse().hear(Instant::now());
             self.link.counters.rx.fetch_add(num_frames, Ordering::Relaxed);
         }
         Ok(())
@@ -113,7 +122,7 @@ impl Reader {
     async fn handle_frame(&mut self, frame: Frame<'_>) -> Result<(), LinkEnd> {
         match (self.link.framing, frame.frame_type()) {
             (Framing::Forwarded, FrameType::FWD) => self.forward(Forwarded::decode(frame)?).await,
-            (Framing::Forwarded, FrameType::XCTL) => self.handle_sealed(frame.body())?,
+            (Framing::Forwarded, FrameType::XCTL) => self.handle_sealed(frame.body()).await?,
             (Framing::Plain, FrameType::S2C) => {
                 // Nobody vouches that its sender is a member, and it enters the federation here.
                 let forwarding = Forwarding::begin(self.shared.hub_id, false);
@@ -141,15 +150,22 @@ impl Reader {
     /// Takes what a published hub says of networks, the body of SD.
     pub(super) fn hear_advertisement(&self, body: Option<&[u8]>) {
         match body.map(Advertisement::decode) {
-            Some(Ok(advertisement)) => self.shared.hear_sd(&self.link, &advertisement),
+            Some(Ok(advertisement)) => self.shared.hear_sd(&self.link, advertisement),
             Some(Err(reason)) => debug!(parent: &self.span, %reason, "SD dropped"),
             None => {}
         }
     }
 
-    fn handle_sealed(&mut self, body: &[u8]) -> Result<(), LinkEnd> {
+    async fn handle_sealed(&mut self, body: &[u8]) -> Result<(), LinkEnd> {
         let Some(opener) = &mut self.opener else { return Ok(()) };
-        match opener.open(body)? {
+        let word = opener.open(body)?;
+        if matches!(word, Control::Routes(_) | Control::List(_) | Control::Nodes(_)) {
+            // They are work for everybody here: who says too many waits.
+            while !self.word_limit.take(Instant::now()) {
+                sleep(MAX_WAIT).await;
+            }
+        }
+        match word {
             Control::Ping => {
                 if self.answer_limit.take(Instant::now()) {
                     self.link.say(&Control::Pong);
@@ -181,7 +197,9 @@ impl Reader {
             return self.tell_gone(&frame, None);
         };
         let forwarding = match &target {
-            Target::Client(_) => Some(frame.forwarding).filter(|forwarding| forwarding.ttl > 0),
+            Target::Client(_) | Target::Member(_) => {
+                Some(frame.forwarding).filter(|forwarding| forwarding.ttl > 0)
+            }
             Target::Hub(way) if self.leads_back(way, &frame) => None,
             Target::Hub(_) => frame.forwarding.next(),
         };
@@ -204,7 +222,8 @@ impl Reader {
     }
 
     /// Queues a frame, and does not wait long for one that takes nothing: what may be dropped is dropped
-    /// then, and a client that misses what may not is cut off.
+    /// then. Of the rest a member may lose frames, as its tunnels do not end with one; a client that knows
+    /// only version 1 is cut off.
     async fn deliver(&mut self, target: &Target, frame: &Forwarded<'_>) -> Result<(), NotPushed> {
         match target.try_push(frame) {
             Err(NotPushed::Full) => {}

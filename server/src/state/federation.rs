@@ -9,18 +9,25 @@ use dosp_proto::federation::{Claim, HubId};
 use dosp_proto::identity::{Fingerprint, PublicKey};
 use dosp_proto::label::Label;
 use dosp_proto::limit::TokenBucket;
+use dosp_proto::sd::{self, Advertisement};
 use dosp_proto::vip::Network;
 use tokio::sync::Notify;
 use tracing::{error, info};
 
 use crate::config::PeerConfig;
 use crate::federation::known_hubs::{KnownHubs, StrangeHub};
-use crate::federation::table::{PeerId, RouteTable};
+use crate::federation::table::{MAX_REFUSALS, PeerId, RouteTable};
 use crate::hub;
 use crate::link::{Framing, Link, Traffic};
 
 /// Clients told in a second that a frame went nowhere on another hub.
 const GONE_PER_SECOND: u32 = 1000;
+
+/// Lines that the log has of one peer, per second.
+const LINES_PER_SECOND: u32 = 1;
+/// And at once: all that is refused of one message.
+const LINES_AT_ONCE: u32 = 64;
+const _: () = assert!(LINES_AT_ONCE as usize == MAX_REFUSALS);
 
 /// Links that one published hub has dialled, at a time: it dials one for each network that it is
 /// configured to find here.
@@ -70,13 +77,15 @@ pub(super) struct State {
 }
 
 /// What there is of one peer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slot {
     pub(super) links: Vec<Told>,
     pub(super) key: Option<PublicKey>,
     addrs: BTreeSet<IpAddr>,
     is_dialling: bool,
     pub(super) last_error: Option<String>,
+    /// For what the log has of the peer, whatever links it makes.
+    log_limit: TokenBucket,
     /// What went over links that have ended.
     pub(super) past: Traffic,
 }
@@ -99,9 +108,23 @@ pub(super) struct Told {
     pub(super) claims: Option<(Vec<Claim>, Instant)>,
     /// The lists of members that it asked for, and what it knows of them.
     pub(super) lists: BTreeMap<Network, hub::Told>,
+    /// What a published hub said last.
+    pub(super) said: Advertisement,
+}
+
+impl Told {
+    pub(super) fn new(link: &Arc<Link>) -> Self {
+        let (link, said) = (Arc::clone(link), Advertisement::default());
+        Self { link, claims: None, lists: BTreeMap::new(), said }
+    }
 }
 
 impl Slot {
+    /// Whether one more line about this peer may be logged.
+    pub(super) fn may_log(&mut self, now: Instant) -> bool {
+        self.log_limit.take(now)
+    }
+
     /// Whether this hub need not dial.
     fn has_enough(&self) -> bool {
         let serves = |link: &Link| link.framing == Framing::Forwarded || link.origin.is_dialled;
@@ -115,19 +138,29 @@ impl Slot {
         links().find(|link| link.origin.is_dialled).or_else(|| links().next_back())
     }
 
-    /// The place of the link that a new one takes the place of. Two hubs of ours have one; a published
-    /// hub has one that we dialled, and several of its own.
-    pub(super) fn rival_of(&self, link: &Link) -> Option<usize> {
-        if link.framing == Framing::Forwarded {
-            return if self.links.is_empty() { None } else { Some(0) };
-        }
-        let is_dialled = link.origin.is_dialled;
-        let alike = || {
-            let links = self.links.iter().enumerate();
-            links.filter(|(_, told)| told.link.origin.is_dialled == is_dialled)
+    /// The link that a new one takes the place of. Two hubs of ours have one; a published hub has one that
+    /// we dialled, and several of its own.
+    pub(super) fn rival_of(&self, link: &Link) -> Option<Arc<Link>> {
+        let is_alike = |other: &&Arc<Link>| {
+            link.framing == Framing::Forwarded || other.origin.is_dialled == link.origin.is_dialled
         };
-        let max_alike = if is_dialled { 1 } else { MAX_ACCEPTED_PLAIN };
-        if alike().count() < max_alike { None } else { alike().next().map(|(place, _)| place) }
+        let alike = || self.links.iter().map(|told| &told.link).filter(is_alike);
+        let is_several = link.framing == Framing::Plain && !link.origin.is_dialled;
+        let max_alike = if is_several { MAX_ACCEPTED_PLAIN } else { 1 };
+        if alike().count() < max_alike { None } else { alike().next().cloned() }
+    }
+
+    /// What a published hub has said on all its links that there are: on each, what it said last.
+    pub(super) fn said_plainly(&self) -> Advertisement {
+        let said = self.links.iter().flat_map(|told| &told.said.0);
+        let mut shortest: BTreeMap<&str, &sd::Route> = BTreeMap::new();
+        for route in said {
+            let known = shortest.entry(&route.template).or_insert(route);
+            if route.num_hops < known.num_hops {
+                *known = route;
+            }
+        }
+        Advertisement(shortest.into_values().cloned().collect())
     }
 }
 
@@ -139,10 +172,18 @@ impl Federation {
         known: KnownHubs,
     ) -> Self {
         let slot = |peer: &PeerConfig| Slot {
-            key: peer.key.or_else(|| known.key(peer.network).copied()),
+            // What was kept of a hub that had a key is no way in for one that has none.
+            key: peer
+                .key
+                .or_else(|| known.key(peer.network).copied())
+                .filter(|_| !peer.unauthenticated),
             // It may dial before we do; a name has to be looked up first.
             addrs: literal_addr(peer).into_iter().collect(),
-            ..Slot::default()
+            links: Vec::new(),
+            is_dialling: false,
+            last_error: None,
+            log_limit: TokenBucket::new(LINES_PER_SECOND, LINES_AT_ONCE),
+            past: Traffic::default(),
         };
         let slots = peers.iter().map(slot).collect();
         let peers = (0..).map(PeerId).zip(peers);
@@ -198,6 +239,12 @@ impl Federation {
             slot.last_error = Some(error.to_owned());
             slot.is_dialling = false;
         }
+    }
+
+    /// Whether one more line about a peer may be logged.
+    pub(crate) fn may_log(&self, peer: PeerId) -> bool {
+        let mut state = self.state();
+        state.slots.get_mut(peer.0).is_some_and(|slot| slot.may_log(Instant::now()))
     }
 
     /// A peer is being dialled.
@@ -275,13 +322,17 @@ impl Federation {
 
     /// Returns when a peer is to be dialled. A published hub takes frames only on a link that it
     /// accepted, so that one that it dialled is not enough.
-    pub(crate) async fn until_needed(&self, peer: PeerId) {
+    ///
+    /// Returns whether it had to wait for that.
+    pub(crate) async fn until_needed(&self, peer: PeerId) -> bool {
+        let mut has_waited = false;
         loop {
             let ended = self.ended.notified();
             if !self.state().slots.get(peer.0).is_some_and(Slot::has_enough) {
-                return;
+                return has_waited;
             }
             ended.await;
+            has_waited = true;
         }
     }
 

@@ -2,7 +2,6 @@
 //!
 //! The lock of the federation's state is held until the routes of all readers agree with the table.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,8 +13,8 @@ use dosp_proto::vip::Vip;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::Shared;
 use super::federation::{Slot, State, Told};
+use super::{KeyError, Peer, Shared};
 use crate::federation::keeps_new;
 use crate::federation::table::{NoWay, PeerId, RefusedClaim, RouteTable};
 use crate::hub::exit_frame;
@@ -37,30 +36,32 @@ impl Shared {
         let mut state = self.federation.state();
         let peer = link.origin.peer;
         let Some(slot) = state.slots.get_mut(peer.0) else { return false };
-        let is_first = slot.links.is_empty();
-        if let Some(position) = slot.rival_of(link) {
-            let rival = slot.links.remove(position);
+        let rival = slot.rival_of(link);
+        if let Some(rival) = &rival {
             let keys = self.identity().map(|own| *own.public()).zip(key);
-            if !keeps_new(keys, rival.link.origin.is_dialled, link.origin.is_dialled) {
-                slot.links.push(rival);
+            if !keeps_new(keys, rival.origin.is_dialled, link.origin.is_dialled) {
                 return false;
             }
-            rival.link.outbox.finish(&exit_frame(EXIT_REPLACED), 1);
-            link.inherit(&rival.link);
+            link.inherit(rival);
+            slot.links.retain(|told| !Arc::ptr_eq(&told.link, rival));
+            slot.past = slot.past.plus(rival.traffic());
         }
-        slot.links.push(Told { link: Arc::clone(link), claims: None, lists: BTreeMap::new() });
+        slot.links.push(Told::new(link));
+        if link.framing == Framing::Plain {
+            log_up(slot, link);
+        }
         state.table.link_up(peer);
         if link.framing == Framing::Plain {
-            info!(peer = %link.network, addr = %link.origin.addr, dialled = link.origin.is_dialled, "link up");
-        }
-        if is_first && link.framing == Framing::Plain {
-            let claims = state.table.claims_of(peer, &Advertisement::default());
-            let refused = state.table.hear(peer, claims);
-            warn_of_refused(link, refused);
+            hear_plain(&mut state, link);
         }
         self.tell(&mut state, peer, Instant::now());
         self.publish(&state);
         self.federation.changed.notify_one();
+        drop(state);
+        // Only now, when frames have the new way.
+        if let Some(rival) = rival {
+            rival.outbox.finish(&exit_frame(EXIT_REPLACED), 1);
+        }
         true
     }
 
@@ -76,6 +77,9 @@ impl Shared {
             slot.past = slot.past.plus(link.traffic());
             if slot.links.is_empty() {
                 state.table.link_down(peer);
+            } else if link.framing == Framing::Plain {
+                // What it said on this link goes with it.
+                hear_plain(&mut state, link);
             }
             self.publish(&state);
             self.federation.changed.notify_one();
@@ -85,32 +89,48 @@ impl Shared {
 
     /// A hub of ours says where it leads.
     pub(crate) fn hear_routes(&self, link: &Arc<Link>, routes: Routes) {
-        if !link.is_up() {
-            info!(peer = %link.network, addr = %link.origin.addr, dialled = link.origin.is_dialled, "link up");
-        }
+        let is_new = !link.is_up();
         link.set_max_frame_len(routes.max_frame_len);
-        self.hear(link, |_| routes.routes);
+        self.change_state(link, |state, _| {
+            if is_new && let Some(slot) = state.slots.get_mut(link.origin.peer.0) {
+                log_up(slot, link);
+            }
+            hear(state, link, routes.routes);
+        });
     }
 
     /// A published hub says where it leads.
-    pub(crate) fn hear_sd(&self, link: &Arc<Link>, advertisement: &Advertisement) {
-        self.hear(link, |table| table.claims_of(link.origin.peer, advertisement));
+    pub(crate) fn hear_sd(&self, link: &Arc<Link>, advertisement: Advertisement) {
+        self.change_state(link, |state, place| {
+            let slot = state.slots.get_mut(link.origin.peer.0);
+            if let Some(told) = slot.and_then(|slot| slot.links.get_mut(place)) {
+                told.said = advertisement;
+            }
+            hear_plain(state, link);
+        });
     }
 
-    fn hear(&self, link: &Arc<Link>, claims: impl FnOnce(&RouteTable) -> Vec<Claim>) {
+    /// Does something that may change the table, unless the link, which has this place among those of its
+    /// peer, is gone; then brings the routes in line.
+    fn change_state(&self, link: &Arc<Link>, change: impl FnOnce(&mut State, usize)) {
         let mut state = self.federation.state();
-        let peer = link.origin.peer;
-        let is_current = |slot: &Slot| slot.links.iter().any(|told| Arc::ptr_eq(&told.link, link));
-        if !state.slots.get(peer.0).is_some_and(is_current) {
-            return;
-        }
+        let slot = state.slots.get(link.origin.peer.0);
+        let place =
+            slot.and_then(|slot| slot.links.iter().position(|told| Arc::ptr_eq(&told.link, link)));
+        let Some(place) = place else { return };
         let before = state.table.revision();
-        let claims = claims(&state.table);
-        warn_of_refused(link, state.table.hear(peer, claims));
+        change(&mut state, place);
         if state.table.revision() != before {
             self.publish(&state);
             self.federation.changed.notify_one();
         }
+    }
+
+    /// As [`Federation::check_key`](super::Federation::check_key), which may change the table.
+    pub(crate) fn check_key(&self, peer: &Peer, key: &PublicKey) -> Result<(), KeyError> {
+        let checked = self.federation.check_key(peer, key);
+        self.publish(&self.federation.state());
+        checked
     }
 
     /// Brings the routes of all readers in line with the table.
@@ -151,15 +171,15 @@ impl Shared {
             if told.claims.as_ref().is_some_and(|(said, at)| *said == claims && is_fresh(at)) {
                 continue;
             }
-            told.claims = Some((claims.clone(), now));
-            match told.link.framing {
+            let was_said = match told.link.framing {
                 Framing::Forwarded => {
                     let max_frame_len = u32::try_from(self.max_frame_len).unwrap_or(u32::MAX);
                     let routes = Routes { max_frame_len, routes: claims.clone() };
-                    told.link.say(&Control::Routes(routes));
+                    told.link.say(&Control::Routes(routes))
                 }
                 Framing::Plain => told.link.say_plainly(&self.advertisement(table, peer)),
-            }
+            };
+            told.claims = was_said.then(|| (claims.clone(), now));
         }
     }
 
@@ -222,12 +242,30 @@ impl Shared {
     }
 }
 
-fn warn_of_refused(link: &Link, refused: Vec<RefusedClaim>) {
-    for RefusedClaim { network, reason } in refused {
-        if link.may_warn(Instant::now()) {
+/// Takes what a peer says of networks, and says what is not believed.
+fn hear(state: &mut State, link: &Link, claims: Vec<Claim>) {
+    let State { table, slots, .. } = state;
+    let Some(slot) = slots.get_mut(link.origin.peer.0) else { return };
+    for RefusedClaim { network, reason } in table.hear(link.origin.peer, claims) {
+        if slot.may_log(Instant::now()) {
             warn!(peer = %link.network, %network, %reason, "a peer's route is not taken");
         } else {
             debug!(peer = %link.network, %network, %reason, "a peer's route is not taken");
         }
+    }
+}
+
+/// As above, for what a published hub has said on all its links.
+fn hear_plain(state: &mut State, link: &Link) {
+    let peer = link.origin.peer;
+    let said = state.slots.get(peer.0).map(Slot::said_plainly).unwrap_or_default();
+    let claims = state.table.claims_of(peer, &said);
+    hear(state, link, claims);
+}
+
+fn log_up(slot: &mut Slot, link: &Link) {
+    let (peer, origin) = (link.network, link.origin);
+    if slot.may_log(Instant::now()) {
+        info!(%peer, addr = %origin.addr, dialled = origin.is_dialled, "link up");
     }
 }

@@ -1,6 +1,6 @@
 //! Who is in the networks of other hubs: asked of the next hub on the way, told to whoever asks here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dosp_proto::member::{Control, Nodes};
@@ -27,9 +27,9 @@ impl Shared {
             ways.filter(|(_, link)| link.framing == Framing::Forwarded).collect();
         asked.retain(|network, _| ways.contains_key(network));
         for (network, link) in ways {
-            if !asked.get(&network).is_some_and(|asked| Arc::ptr_eq(asked, link)) {
+            let was_asked = asked.get(&network).is_some_and(|asked| Arc::ptr_eq(asked, link));
+            if !was_asked && link.say(&Control::List(network)) {
                 asked.insert(network, Arc::clone(link));
-                link.say(&Control::List(network));
             }
         }
     }
@@ -37,12 +37,18 @@ impl Shared {
     /// Another hub asks who is in a network, and wants to be told what changes there.
     pub(crate) fn list_asked(&self, link: &Arc<Link>, network: Network) {
         let mut state = self.federation.state();
+        let known = state.table.remote_networks().into_iter().map(|remote| remote.network);
+        let known: BTreeSet<_> = known.chain([self.network]).collect();
+        if !known.contains(&network) {
+            return;
+        }
         let slot = state.slots.get_mut(link.origin.peer.0);
         let links = slot.into_iter().flat_map(|slot| &mut slot.links);
         for told in links.filter(|told| Arc::ptr_eq(&told.link, link)) {
-            if told.lists.len() < MAX_LISTS {
-                told.lists.insert(network, hub::Told::default());
+            if told.lists.len() >= MAX_LISTS {
+                told.lists.retain(|network, _| known.contains(network));
             }
+            told.lists.insert(network, hub::Told::default());
         }
         drop(state);
         self.note_news();
@@ -56,8 +62,7 @@ impl Shared {
             let state = self.federation.state();
             state.asked.get(&network).is_some_and(|asked| Arc::ptr_eq(asked, link))
         };
-        if was_asked {
-            self.hub().take_nodes(network, page);
+        if was_asked && self.hub().take_nodes(network, page) {
             self.note_news();
         }
     }

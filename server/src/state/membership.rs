@@ -195,7 +195,7 @@ impl Shared {
             if let Some(from) = welcomed.from {
                 routes.remove(from);
             }
-            routes.insert(welcomed.member.vip, Target::Client(Arc::clone(&outbox)));
+            routes.insert(welcomed.member.vip, Target::Member(Arc::clone(&outbox)));
         });
     }
 
@@ -371,5 +371,9 @@ impl Shared {
         let mut frames = Vec::new();
         let num_frames = hub.append_news(id, &mut frames);
         outbox.reply(&frames, num_frames, || {});
+        if hub.is_uninformed(id) {
+            // There is more than is said in one go.
+            membership.news.notify_one();
+        }
     }
 }

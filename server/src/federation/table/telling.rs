@@ -1,7 +1,5 @@
 //! What other hubs and our agents are told.
 
-use std::collections::BTreeSet;
-
 use dosp_proto::federation::{Claim, HubId, MAX_PATH_LEN, RemoteNetwork};
 use dosp_proto::label::Label;
 use dosp_proto::vip::Network;
@@ -32,23 +30,22 @@ impl RouteTable {
     }
 
     /// What to tell agents: all configured networks, and learned ones while a way leads there. By
-    /// network. A name names one hub: the first that has it, the configured ones before the others.
+    /// network. A configured network has the name that its own hub gave itself; nobody is told of a hub
+    /// that calls itself as this one does. A name that two hubs have is told twice: agents give it to
+    /// neither.
     #[must_use]
     pub fn remote_networks(&self) -> Vec<RemoteNetwork> {
-        let mut known: Vec<_> = self.best.iter().collect();
-        known.sort_by_key(|(network, _)| (self.configured(**network).is_none(), **network));
-        let mut names: BTreeSet<_> = self.own.name.iter().collect();
-        let networks = known.into_iter().map(|(network, route)| {
+        let networks = self.best.iter().map(|(network, route)| {
             let claim = route.as_ref().map(|route| &route.claim);
-            let hub = claim.and_then(|claim| claim.hub.as_ref());
-            let hub = hub.or_else(|| self.configured(*network)?.name.as_ref());
-            let hub = hub.filter(|hub| names.insert(hub));
+            let hub = match self.configured(*network) {
+                Some(peer) => peer.name.as_ref(),
+                None => claim.and_then(|claim| claim.hub.as_ref()),
+            };
+            let hub = hub.filter(|hub| self.own.name.as_ref() != Some(hub)).cloned();
             let num_hops = claim.and_then(|claim| u8::try_from(claim.path.len()).ok());
-            RemoteNetwork { network: *network, hub: hub.cloned(), num_hops }
+            RemoteNetwork { network: *network, hub, num_hops }
         });
-        let mut networks: Vec<_> = networks.collect();
-        networks.sort_by_key(|remote| remote.network);
-        networks
+        networks.collect()
     }
 
     fn configured(&self, network: Network) -> Option<&Peer> {

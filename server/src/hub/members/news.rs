@@ -24,17 +24,20 @@ impl Hub {
     /// The members that do not know the newest directory.
     pub fn uninformed(&self) -> Vec<SessionId> {
         let Some(members) = &self.members else { return Vec::new() };
-        let (revision, networks) = (members.directory.revision(), members.remote.revision);
-        let is_behind = |id: &&SessionId| {
-            let shown = self.sessions.get(id).and_then(|session| session.shown.as_ref());
-            shown.is_some_and(|shown| {
-                shown.is_member
-                    && (shown.told < revision
-                        || shown.told_networks < networks
-                        || members.remote.has_news(&shown.told_lists))
-            })
-        };
-        members.online.values().filter(is_behind).copied().collect()
+        members.online.values().filter(|id| self.is_uninformed(**id)).copied().collect()
+    }
+
+    /// Whether a session is a member's who does not know all that there is to know.
+    #[must_use]
+    pub fn is_uninformed(&self, id: SessionId) -> bool {
+        let Some(members) = &self.members else { return false };
+        let shown = self.sessions.get(&id).and_then(|session| session.shown.as_ref());
+        shown.is_some_and(|shown| {
+            shown.is_member
+                && (shown.told < members.directory.revision()
+                    || shown.told_networks < members.remote.revision
+                    || members.remote.has_news(&shown.told_lists))
+        })
     }
 
     /// Appends what a member does not know of the directory; returns how many frames that are.

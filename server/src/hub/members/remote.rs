@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dosp_proto::federation::RemoteNetwork;
 use dosp_proto::identity::PublicKey;
 use dosp_proto::member::{Node, Nodes};
-use dosp_proto::vip::Network;
+use dosp_proto::vip::{Network, Vip};
 
 use super::news::{News, pages_since};
 use crate::hub::Hub;
@@ -16,6 +16,12 @@ use crate::hub::directory::Directory;
 
 /// Members of one other network that are kept; others can be reached by their vIPs.
 const MAX_LISTED: usize = 4096;
+/// Members of all other networks that are kept.
+const MAX_LISTED_IN_ALL: usize = 16_384;
+/// Bytes of lists that a member is told at a time; what is left follows.
+const MAX_TOLD_LEN: usize = 128 * 1024;
+/// The list of the own network, which there always is.
+const OWN: u64 = 1;
 
 /// The networks of other hubs, and who is in them.
 #[derive(Debug, Default)]
@@ -32,6 +38,7 @@ struct List {
     /// Tells it from a list of the same network before it.
     born: u64,
     nodes: BTreeMap<PublicKey, Node>,
+    by_vip: BTreeMap<Vip, PublicKey>,
     directory: Directory,
     /// Who was in the list before the snapshot that is coming in, and not in it so far.
     stale: BTreeSet<PublicKey>,
@@ -50,37 +57,46 @@ impl List {
         Self {
             born,
             nodes: BTreeMap::new(),
+            by_vip: BTreeMap::new(),
             directory: Directory::default(),
             stale: BTreeSet::new(),
             news: News::default(),
         }
     }
 
-    fn take(&mut self, network: Network, page: Nodes) {
+    /// Takes a page, with room for so many more nodes.
+    fn take(&mut self, network: Network, page: Nodes, room: usize) {
+        let max_listed = MAX_LISTED.min(self.nodes.len() + room);
         if page.is_snapshot {
             self.stale = self.nodes.keys().copied().collect();
         }
         page.removed.iter().for_each(|key| self.remove(key));
         for node in page.nodes.into_iter().filter(|node| network.is_assignable(node.vip)) {
-            self.insert(node);
+            self.insert(node, max_listed);
         }
         if page.is_done {
             std::mem::take(&mut self.stale).iter().for_each(|key| self.remove(key));
         }
     }
 
-    fn insert(&mut self, node: Node) {
+    fn insert(&mut self, node: Node, max_listed: usize) {
         self.stale.remove(&node.key);
-        let known = self.nodes.get(&node.key);
-        if known == Some(&node) || (known.is_none() && self.nodes.len() >= MAX_LISTED) {
+        if self.nodes.get(&node.key) == Some(&node) {
             return;
         }
-        self.directory.note(node.key);
-        self.nodes.insert(node.key, node);
+        // A page may say of one node that it has moved before it says so of the other.
+        let former = self.by_vip.get(&node.vip).copied();
+        former.into_iter().chain([node.key]).for_each(|key| self.remove(&key));
+        if self.nodes.len() < max_listed {
+            self.directory.note(node.key);
+            self.by_vip.insert(node.vip, node.key);
+            self.nodes.insert(node.key, node);
+        }
     }
 
     fn remove(&mut self, key: &PublicKey) {
-        if self.nodes.remove(key).is_some() {
+        if let Some(node) = self.nodes.remove(key) {
+            self.by_vip.remove(&node.vip);
             self.directory.note(*key);
         }
     }
@@ -123,11 +139,16 @@ impl Remote {
     /// Gives `say` the encoded pages of all lists that somebody who knows `told` lacks.
     pub(super) fn tell(&mut self, told: &mut BTreeMap<Network, Told>, mut say: impl FnMut(&[u8])) {
         told.retain(|network, _| self.lists.contains_key(network));
+        let mut told_len = 0;
         for (network, list) in &mut self.lists {
             let born = list.born;
             let told = told.entry(*network).or_default();
+            if told_len >= MAX_TOLD_LEN {
+                return;
+            }
             if let Some(news) = list.news_since(*network, *told) {
                 news.pages.iter().for_each(|page| say(page));
+                told_len += news.pages.iter().map(Vec::len).sum::<usize>();
                 *told = Told { born, revision: news.revision };
             }
         }
@@ -158,12 +179,16 @@ impl Hub {
         true
     }
 
-    /// Takes a part of the list of another hub's members, from the hub that was asked for it.
-    pub fn take_nodes(&mut self, network: Network, page: Nodes) {
-        let list = self.members.as_mut().and_then(|members| members.remote.lists.get_mut(&network));
-        if let Some(list) = list {
-            list.take(network, page);
-        }
+    /// Takes a part of the list of another hub's members, from the hub that was asked for it. Returns
+    /// whether that is news.
+    pub fn take_nodes(&mut self, network: Network, page: Nodes) -> bool {
+        let Some(members) = &mut self.members else { return false };
+        let lists = &mut members.remote.lists;
+        let num_listed: usize = lists.values().map(|list| list.nodes.len()).sum();
+        let Some(list) = lists.get_mut(&network) else { return false };
+        let before = list.directory.revision();
+        list.take(network, page, MAX_LISTED_IN_ALL.saturating_sub(num_listed));
+        list.directory.revision() != before
     }
 
     /// Gives `say` what another hub, which knows `told`, lacks of the list of a network that it asked
@@ -173,8 +198,9 @@ impl Hub {
         let Some(members) = &mut self.members else { return };
         let news = if network == own {
             // The list as members have it: it is that of the hub that says it.
-            let is_new = told.revision < members.directory.revision() || told.revision == 0;
-            is_new.then(|| (0, members.news_since(told.revision)))
+            let known = if told.born == OWN { told.revision } else { 0 };
+            let is_new = told.born != OWN || known < members.directory.revision();
+            is_new.then(|| (OWN, members.news_since(known)))
         } else {
             let list = members.remote.lists.get_mut(&network);
             list.and_then(|list| Some((list.born, list.news_since(network, *told)?)))
@@ -240,8 +266,11 @@ mod tests {
                     model.clear();
                 }
                 removed.iter().for_each(|key| drop(model.remove(key)));
-                model.extend(nodes.iter().map(|node| (node.key, node.clone())));
-                list.take(network(), Nodes { is_snapshot, nodes, removed, is_done: true, network: None });
+                for node in &nodes {
+                    model.retain(|_, other| other.vip != node.vip);
+                    model.insert(node.key, node.clone());
+                }
+                list.take(network(), Nodes { is_snapshot, nodes, removed, is_done: true, network: None }, 100);
                 if what == 0 {
                     list.lose();
                     model.values_mut().for_each(|node| node.is_online = false);
@@ -260,13 +289,13 @@ mod tests {
         let mut list = List::new(1);
         let elsewhere = Node { vip: [7, 10, 0, 2].into(), ..node(1, 2, true) };
         let hub = node(2, 1, true);
-        list.take(network(), Nodes { nodes: vec![elsewhere, hub], ..Nodes::default() });
+        list.take(network(), Nodes { nodes: vec![elsewhere, hub], ..Nodes::default() }, MAX_LISTED);
         assert!(list.nodes.is_empty());
         for number in 0..=MAX_LISTED {
             let mut key = [0; 32];
             key[..8].copy_from_slice(&number.to_be_bytes());
             let node = Node { key: key.into(), ..node(0, 2, true) };
-            list.take(network(), Nodes { nodes: vec![node], ..Nodes::default() });
+            list.take(network(), Nodes { nodes: vec![node], ..Nodes::default() }, MAX_LISTED);
         }
         assert_eq!(list.nodes.len(), MAX_LISTED);
     }
@@ -274,11 +303,19 @@ mod tests {
     #[test]
     fn who_knows_an_earlier_list_of_the_network_gets_all_of_this_one() {
         let mut list = List::new(1);
-        list.take(network(), Nodes { nodes: vec![node(1, 2, true)], ..Nodes::default() });
+        list.take(
+            network(),
+            Nodes { nodes: vec![node(1, 2, true)], ..Nodes::default() },
+            MAX_LISTED,
+        );
         let (mut told, mut heard) = (Told::default(), BTreeMap::new());
         listen(&mut list, &mut told, &mut heard);
         let mut list = List::new(2);
-        list.take(network(), Nodes { nodes: vec![node(2, 3, true)], ..Nodes::default() });
+        list.take(
+            network(),
+            Nodes { nodes: vec![node(2, 3, true)], ..Nodes::default() },
+            MAX_LISTED,
+        );
         listen(&mut list, &mut told, &mut heard);
         assert_eq!(heard.len(), 1);
         assert!(list.news_since(network(), told).is_none());

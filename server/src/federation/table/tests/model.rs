@@ -228,20 +228,20 @@ impl Model {
     }
 
     fn remote_networks(&self) -> Vec<RemoteNetwork> {
-        let mut names: Vec<Label> = own().name.into_iter().collect();
-        let mut remote = Vec::new();
-        for network in self.configured().into_iter().chain(self.learned()) {
+        let networks = self.known().into_iter().map(|network| {
             let best = self.best(network).map(|(_, claim)| claim);
-            let peer = self.rules.iter().position(|rule| rule.network == network);
-            let last = peer.and_then(|peer| self.names[peer].clone());
-            let hub = best.and_then(|claim| claim.hub.clone()).or(last);
-            let hub = hub.filter(|hub| !names.contains(hub));
-            names.extend(hub.clone());
+            let hub = match self.rules.iter().position(|rule| rule.network == network) {
+                Some(peer) => self.names[peer].clone(),
+                None => best.and_then(|claim| claim.hub.clone()),
+            };
             let num_hops = best.map(|claim| claim.path.len().try_into().unwrap());
-            remote.push(RemoteNetwork { network, hub, num_hops });
-        }
-        remote.sort_by_key(|remote| remote.network);
-        remote
+            RemoteNetwork {
+                network,
+                hub: hub.filter(|hub| own().name != Some(hub.clone())),
+                num_hops,
+            }
+        });
+        networks.collect()
     }
 }
 

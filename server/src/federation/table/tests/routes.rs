@@ -138,9 +138,9 @@ fn agents_are_told_what_is_configured_and_what_is_reached() {
     let remote =
         |network, hub: &str, num_hops| RemoteNetwork { network, hub: hub.parse().ok(), num_hops };
     let expected = [
-        remote(network("7.9.0.0/24"), "", Some(3)),
+        remote(network("7.9.0.0/24"), "berlin", Some(3)),
         remote(network("7.9.1.0/24"), "rome", Some(2)),
-        remote(network("7.9.2.0/24"), "", Some(2)),
+        remote(network("7.9.2.0/24"), "rome", Some(2)),
         remote(network("7.9.3.0/24"), "", Some(2)),
         remote(net(2), "", None),
         remote(net(3), "", Some(1)),
