@@ -65,6 +65,7 @@ impl OutQueue {
     ///
     /// # Errors
     /// Where the queue is full or closed; the frame is not in it then.
+    #[inline]
     pub fn push(&mut self, frame: Parts<'_>) -> Result<bool, PushError> {
         if self.is_full() && self.is_open {
             self.wake_senders = true;
@@ -84,6 +85,7 @@ impl OutQueue {
         self.append(frame)
     }
 
+    #[inline]
     fn append(&mut self, [head, data]: Parts<'_>) -> Result<bool, PushError> {
         let was_empty = self.push_over_limit(head, 1)?;
         self.pending.extend_from_slice(data);
@@ -95,6 +97,7 @@ impl OutQueue {
     ///
     /// # Errors
     /// [`PushError::Closed`]
+    #[inline]
     pub fn push_over_limit(&mut self, frames: &[u8], num_frames: u64) -> Result<bool, PushError> {
         if !self.is_open {
             return Err(PushError::Closed);

@@ -44,6 +44,7 @@ impl Outbox {
     }
 
     /// Queues one whole frame if there is room.
+    #[inline]
     pub(crate) fn try_push(&self, frame: Parts<'_>) -> Result<(), PushError> {
         self.push_by(|queue| queue.push(frame))
     }
@@ -53,6 +54,7 @@ impl Outbox {
         self.push_by(|queue| queue.push_within(frame, max_len))
     }
 
+    #[inline]
     fn push_by(
         &self,
         push: impl FnOnce(&mut OutQueue) -> Result<bool, PushError>,

@@ -198,28 +198,43 @@ impl Reader {
         }
     }
 
-    async fn handle_s2c(&mut self, s2c: S2c<'_>) -> Result<(), End> {
-        let frame = Forwarded {
-            forwarding: Forwarding::begin(self.shared.hub_id, self.is_member),
-            dst: s2c.dst(),
-            src: self.seat.vip.get(),
-            data: s2c.data(),
-        };
-        let (dst, shared) = (frame.dst, &self.shared);
-        let route = self.routes.lookup(dst, shared.routes_version(), || shared.lookup(dst));
-        // The way of nearly every frame: a known route, and room in the queue.
-        match route.map(|target| target.try_push(&frame)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(NotPushed::Full)) => match route.cloned() {
-                Some(target) => self.wait_and_push(&target, &frame).await,
-                None => Ok(()),
-            },
-            Some(Err(why)) => self.return_to_sender(&frame, Some(why)).await,
-            None => self.return_to_sender(&frame, None).await,
+    async fn handle_s2c(&mut self, mut s2c: S2c<'_>) -> Result<(), End> {
+        s2c.stamp_src(self.seat.vip.get());
+        match self.try_forward(&s2c) {
+            Ok(()) => Ok(()),
+            Err(why) => {
+                let forwarding = Forwarding::begin(self.shared.hub_id, self.is_member);
+                self.forward_slowly(&forwarded(forwarding, &s2c), why).await
+            }
         }
     }
 
-    async fn wait_and_push(&mut self, target: &Target, frame: &Forwarded<'_>) -> Result<(), End> {
+    /// The way of nearly every frame: a known route, and room in the queue. Fails without a reason
+    /// where there is no route.
+    fn try_forward(&mut self, s2c: &S2c<'_>) -> Result<(), Option<NotPushed>> {
+        let (dst, shared) = (s2c.dst(), &self.shared);
+        let route = self.routes.lookup(dst, shared.routes_version(), || shared.lookup(dst));
+        let pushed = match route.ok_or(None)? {
+            // As it came, in one piece: a header made anew costs nearly a third of the whole way.
+            Target::Client(outbox) => outbox.try_push([s2c.bytes(), &[]]).map_err(NotPushed::from),
+            target @ Target::Hub(_) => {
+                let forwarding = Forwarding::begin(shared.hub_id, self.is_member);
+                target.try_push(&forwarded(forwarding, s2c))
+            }
+        };
+        pushed.map_err(Some)
+    }
+
+    async fn forward_slowly(
+        &mut self,
+        frame: &Forwarded<'_>,
+        why: Option<NotPushed>,
+    ) -> Result<(), End> {
+        let target = match why {
+            Some(NotPushed::Full) => self.shared.lookup(frame.dst),
+            _ => return self.return_to_sender(frame, why).await,
+        };
+        let Some(target) = target else { return self.return_to_sender(frame, None).await };
         self.count();
         match target.push(frame).await {
             Ok(()) => Ok(()),
@@ -326,4 +341,8 @@ impl Reader {
         let num_frames = std::mem::take(&mut self.num_uncounted);
         self.seat.counters.rx.fetch_add(num_frames, Ordering::Relaxed);
     }
+}
+
+fn forwarded<'a>(forwarding: Forwarding, s2c: &'a S2c<'_>) -> Forwarded<'a> {
+    Forwarded { forwarding, dst: s2c.dst(), src: s2c.src(), data: s2c.data() }
 }
