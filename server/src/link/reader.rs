@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use dosp_proto::federation::{FWD_EXTRA_LEN, Forwarded, Forwarding, INITIAL_TTL};
+use dosp_proto::federation::{FWD_EXTRA_LEN, Forwarded, Forwarding, HubId, INITIAL_TTL};
 use dosp_proto::frame::{Frame, FrameType};
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::member::{Control, Gone, GoneReason, Opener};
@@ -186,49 +186,44 @@ impl Reader {
     }
 
     async fn forward(&mut self, frame: Forwarded<'_>) {
-        let shared = &self.shared;
+        let (link, shared) = (&self.link, &self.shared);
         // What claims to come from elsewhere is not answered either.
-        if !self.link.may_speak(frame.src) {
-            return self.link.count_drop();
+        if !link.may_speak(frame.src) {
+            return link.count_drop();
         }
         let dst = frame.dst;
         let target = self.routes.lookup(dst, shared.routes_version(), || shared.lookup(dst));
-        let Some(target) = target.cloned() else {
-            return self.tell_gone(&frame, None);
-        };
-        let forwarding = match &target {
+        let Some(target) = target else { return self.tell_gone(&frame, None) };
+        let forwarding = match target {
             Target::Client(_) | Target::Member(_) => {
                 Some(frame.forwarding).filter(|forwarding| forwarding.ttl > 0)
             }
-            Target::Hub(way) if self.leads_back(way, &frame) => None,
+            Target::Hub(way) if leads_back(way, link, &frame, shared.hub_id) => None,
             Target::Hub(_) => frame.forwarding.next(),
         };
-        let Some(forwarding) = forwarding else { return self.link.count_drop() };
+        let Some(forwarding) = forwarding else { return link.count_drop() };
         let frame = Forwarded { forwarding, ..frame };
-        match self.deliver(&target, &frame).await {
+        // The way of nearly every frame: there is room in the queue.
+        match target.try_push(&frame) {
             Ok(()) => {}
+            Err(NotPushed::Full) => {
+                let target = target.clone();
+                if let Err(why) = self.wait_and_push(&target, &frame).await {
+                    self.tell_gone(&frame, Some(why));
+                }
+            }
             Err(why) => self.tell_gone(&frame, Some(why)),
         }
-    }
-
-    /// Whether a frame would come back to where it has been.
-    fn leads_back(&self, way: &Way, frame: &Forwarded<'_>) -> bool {
-        let from = self.link.origin;
-        way.link.origin.peer == from.peer
-            || way.path.contains(&from.hub)
-            // A frame that began here, as those of a published hub's clients may.
-            || (self.link.framing == Framing::Forwarded
-                && frame.forwarding.origin == self.shared.hub_id)
     }
 
     /// Queues a frame, and does not wait long for one that takes nothing: what may be dropped is dropped
     /// then. Of the rest a member may lose frames, as its tunnels do not end with one; a client that knows
     /// only version 1 is cut off.
-    async fn deliver(&mut self, target: &Target, frame: &Forwarded<'_>) -> Result<(), NotPushed> {
-        match target.try_push(frame) {
-            Err(NotPushed::Full) => {}
-            pushed => return pushed,
-        }
+    async fn wait_and_push(
+        &mut self,
+        target: &Target,
+        frame: &Forwarded<'_>,
+    ) -> Result<(), NotPushed> {
         if !target.outbox().is_stuck() && Instant::now() >= self.patient_at {
             if let Ok(pushed) = timeout(MAX_WAIT, target.push(frame)).await {
                 return pushed;
@@ -259,4 +254,12 @@ impl Reader {
             self.link.say(&Control::Gone(gone));
         }
     }
+}
+
+/// Whether a frame that came by `link` would come back to where it has been.
+fn leads_back(way: &Way, link: &Link, frame: &Forwarded<'_>, own: HubId) -> bool {
+    way.link.origin.peer == link.origin.peer
+        || way.path.contains(&link.origin.hub)
+        // A frame that began here, as those of a published hub's clients may.
+        || (link.framing == Framing::Forwarded && frame.forwarding.origin == own)
 }
