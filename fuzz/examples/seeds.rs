@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use dosp_proto::federation::{Claim, Forwarding, RemoteNetwork, Routes};
 use dosp_proto::frame::{self, FrameType, HEADER_LEN};
 use dosp_proto::join_string::{JoinKey, JoinString};
 use dosp_proto::member::{Control, Gone, GoneReason, Join, Node, Nodes, Refusal, Refused, Welcome};
@@ -26,6 +27,7 @@ const FRAME: &str = "202122232425262728292a2bc587e2903741aa79f05846a9eeaefe11993
     866ea2f25df86cafbd0d8f6e6b5233114274f74ce6888b1c05d9396f0adb47cb149127";
 
 fn main() {
+    forwarded();
     frame_decoder();
     frames_v2();
     handshake();
@@ -40,6 +42,19 @@ fn main() {
     sd();
     tunnel();
     tunnel_v2();
+}
+
+fn forwarded() {
+    let (a, b) = vips();
+    let begun = Forwarding::begin([1, 2, 3, 4].into(), true);
+    let travelled = |ttl| Forwarding { ttl, ..begun };
+    for (name, forwarding) in [("begun", begun), ("last", travelled(1)), ("spent", travelled(0))] {
+        let header = forwarding.header(a, b, 5);
+        write("forwarded", name, &[&header[HEADER_LEN..], b"hello"].concat());
+    }
+    write("forwarded", "without_data", &begun.header(a, b, 0)[HEADER_LEN..]);
+    write("forwarded", "too_short", &begun.header(a, b, 0)[HEADER_LEN + 1..]);
+    write("forwarded", "other_flags", b"\x08\xfe\x01\x02\x03\x04\x07\x0a\0\x02\x07\x0b\0\x03");
 }
 
 fn frame_decoder() {
@@ -223,17 +238,34 @@ fn member_words() {
     let join_key = Some(join_key());
     let join = Join { join_key, name: name.clone(), vip: Some(a), ..Join::default() };
     let network = Network::DEFAULT;
-    let welcome = Welcome { vip: a, network, name: name.clone(), is_closed: true, time: 7 };
+    let remote = |num_hops| RemoteNetwork { network, hub: name.clone(), num_hops };
+    let networks = vec![remote(Some(2)), remote(None)];
+    let claim = Claim { network, hub: name.clone(), path: vec![[1; 4].into(), [2; 4].into()] };
+    let routes = Routes { max_frame_len: 1 << 20, routes: vec![claim] };
+    let welcome = Welcome {
+        vip: a,
+        network,
+        name: name.clone(),
+        is_closed: true,
+        time: 7,
+        networks: networks.clone(),
+    };
     let refused = Refused { reason: Refusal::NameTaken, text: "no".to_owned(), time: 7 };
-    let node = Node { key: [3; 32].into(), vip: b, name, is_online: true };
+    let node = Node { key: [3; 32].into(), vip: b, name: name.clone(), is_online: true };
     let removed = vec![[4; 32].into()];
-    let nodes = Nodes { is_snapshot: true, nodes: vec![node], removed, is_done: true };
+    let nodes = vec![node];
+    let nodes = Nodes { network: Some(network), is_snapshot: true, nodes, removed, is_done: true };
+    let gone = Gone::new(b, GoneReason::Offline);
     for (name, word) in [
         ("join", Control::Join(Box::new(join))),
         ("welcome", Control::Welcome(Box::new(welcome))),
         ("refused", Control::Refused(refused)),
         ("nodes", Control::Nodes(nodes)),
-        ("gone", Control::Gone(Gone { vip: b, why: GoneReason::Offline })),
+        ("gone", Control::Gone(gone.clone())),
+        ("gone_elsewhere", Control::Gone(Gone { to: Some(a), ttl: 8, ..gone })),
+        ("routes", Control::Routes(routes)),
+        ("networks", Control::Networks(networks)),
+        ("list", Control::List(network)),
         ("ping", Control::Ping),
         ("frame", Control::Frame(FrameType::FN, b"time".to_vec())),
     ] {

@@ -3,6 +3,7 @@
 //! They are plain functions so that `cargo test` replays the corpus with any compiler. Each panics
 //! when a rule of `dosp-proto` is broken; most inputs are a list of steps, read by [`Input`].
 
+pub mod forwarded;
 pub mod frame_decoder;
 pub mod frames_v2;
 pub mod handshake;
@@ -28,6 +29,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const TARGETS: &[Target] = &[
+    ("forwarded", forwarded::run),
     ("frame_decoder", frame_decoder::run),
     ("frames_v2", frames_v2::run),
     ("handshake", handshake::run),
