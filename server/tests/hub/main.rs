@@ -19,6 +19,7 @@ mod memory;
 mod mpak;
 mod pressure;
 mod process;
+mod published;
 mod races;
 mod routing;
 mod sites;
