@@ -48,7 +48,10 @@ fn forwarded() {
     let (a, b) = vips();
     let begun = Forwarding::begin([1, 2, 3, 4].into(), true);
     let travelled = |ttl| Forwarding { ttl, ..begun };
-    for (name, forwarding) in [("begun", begun), ("last", travelled(1)), ("spent", travelled(0))] {
+    let (last, spent, boundless) = (travelled(1), travelled(0), travelled(255));
+    for (name, forwarding) in
+        [("begun", begun), ("last", last), ("spent", spent), ("boundless", boundless)]
+    {
         let header = forwarding.header(a, b, 5);
         write("forwarded", name, &[&header[HEADER_LEN..], b"hello"].concat());
     }

@@ -1,5 +1,5 @@
 //! FWD: any body is a frame on its way between hubs or too short; it can be written again, and travels
-//! on with nothing but its TTL changed, until that is used up.
+//! on with nothing but its TTL changed, until that is used up. No TTL is higher than the first.
 
 use dosp_proto::federation::{FWD_HEADER_LEN, Forwarded, Forwarding, INITIAL_TTL};
 use dosp_proto::frame::{DecodeError, FrameType, HEADER_LEN, encode, split_first};
@@ -28,10 +28,9 @@ pub fn run(body: &[u8]) {
 
 fn assert_travels(mut forwarding: Forwarding) {
     let begun = forwarding;
-    for ttl in (1..begun.ttl).rev() {
+    for ttl in (1..begun.ttl.min(INITIAL_TTL)).rev() {
         forwarding = forwarding.next().expect("it may pass more links");
         assert_eq!(forwarding, Forwarding { ttl, ..begun });
     }
     assert_eq!(forwarding.next(), None);
-    assert_eq!(Forwarding::begin(begun.origin, begun.from_member).ttl, INITIAL_TTL);
 }
