@@ -66,7 +66,7 @@ fn next_body(
 pub(crate) fn join_ring(ring: crate::Ring) -> Result<(Vec<Client>, Vec<Vec<u8>>)> {
     let hubs = [ring.hub, ring.to_hub.unwrap_or(ring.hub)];
     ensure!(
-        ring.to_hub.is_none() || ring.clients % 2 == 0,
+        ring.to_hub.is_none() || ring.clients.is_multiple_of(2),
         "an even number of clients, half a hub"
     );
     let hub_of_each = hubs.iter().cycle().take(ring.clients.into());
