@@ -27,6 +27,8 @@ use crate::target::{NotPushed, Target};
 /// Undeliverable frames that a sender is told of, per second.
 const ERRORS_PER_SECOND: u32 = 20;
 
+/// Ways that are tried for one frame.
+const MAX_WAYS: usize = 2;
 /// What a connection that has not joined a closed hub may send at once, in bytes.
 const MAX_STRANGER_FRAME_LEN: usize = 4096;
 /// How long it may take to join.
@@ -216,7 +218,9 @@ impl Reader {
         let route = self.routes.lookup(dst, shared.routes_version(), || shared.lookup(dst));
         let pushed = match route.ok_or(None)? {
             // As it came, in one piece: a header made anew costs nearly a third of the whole way.
-            Target::Client(outbox) => outbox.try_push([s2c.bytes(), &[]]).map_err(NotPushed::from),
+            Target::Client(outbox) | Target::Member(outbox) => {
+                outbox.try_push([s2c.bytes(), &[]]).map_err(NotPushed::from)
+            }
             target @ Target::Hub(_) => {
                 let forwarding = Forwarding::begin(shared.hub_id, self.is_member);
                 target.try_push(&forwarded(forwarding, s2c))
@@ -230,16 +234,20 @@ impl Reader {
         frame: &Forwarded<'_>,
         why: Option<NotPushed>,
     ) -> Result<(), End> {
-        let target = match why {
-            Some(NotPushed::Full) => self.shared.lookup(frame.dst),
-            _ => return self.return_to_sender(frame, why).await,
-        };
-        let Some(target) = target else { return self.return_to_sender(frame, None).await };
-        self.count();
-        match target.push(frame).await {
-            Ok(()) => Ok(()),
-            Err(why) => self.return_to_sender(frame, Some(why)).await,
+        let mut why = why;
+        // A link that another one has replaced meanwhile is closed, and there is a way all the same.
+        for _ in 0..MAX_WAYS {
+            if !matches!(why, Some(NotPushed::Full | NotPushed::Closed)) {
+                break;
+            }
+            let Some(target) = self.shared.lookup(frame.dst) else { break };
+            self.count();
+            match target.push(frame).await {
+                Ok(()) => return Ok(()),
+                Err(not_pushed) => why = Some(not_pushed),
+            }
         }
+        self.return_to_sender(frame, why).await
     }
 
     /// A frame goes nowhere: without a reason because no route leads there.
