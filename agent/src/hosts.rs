@@ -47,14 +47,15 @@ impl HostsFile {
         &self.path
     }
 
-    /// Makes `entries` the names of the agent with the tag `tag`, in place of those that it had.
-    /// Nothing is written where they are there already.
+    /// Makes `entries` the names of the agent with the tag `tag`, in place of those that it had, and
+    /// returns how many are left out, for want of room in [`MAX_LEN`] bytes. Nothing is written where
+    /// they are there already.
     ///
     /// # Errors
     /// What the system says, or a file of more than [`MAX_LEN`] bytes; then the file is as it was.
-    pub fn write(&self, tag: &str, entries: &[(Vip, PeerName)]) -> io::Result<()> {
+    pub fn write(&self, tag: &str, entries: &[(Vip, PeerName)]) -> io::Result<usize> {
         if entries.is_empty() {
-            return self.remove(tag).map(drop);
+            return self.remove(tag).map(|_| 0);
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o644);
@@ -64,11 +65,9 @@ impl HostsFile {
         // A peer may call itself what this host is called, and must not get what is meant for it.
         let own = nix::unistd::gethostname().ok();
         let own = own.and_then(|name| Label::of_host(&name.to_string_lossy()));
-        let after = with_block(&before, tag, entries, own.as_ref());
-        if after.len() > MAX_LEN {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        replace(&file, &before, &after)
+        let (after, num_left_out) = with_block(&before, tag, entries, own.as_ref(), MAX_LEN);
+        replace(&file, &before, &after)?;
+        Ok(num_left_out)
     }
 
     /// Removes the names of the agent with the tag `tag`, and tells whether there were any.

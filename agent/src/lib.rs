@@ -35,6 +35,8 @@ pub mod peer_name;
 pub mod private;
 pub mod remote;
 pub mod state;
+#[cfg(test)]
+mod test_log;
 pub mod tun;
 
 use std::process::ExitCode;

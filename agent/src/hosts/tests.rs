@@ -24,7 +24,13 @@ fn bob() -> Vec<(Vip, PeerName)> {
 }
 
 fn with(text: &str, entries: &[(Vip, PeerName)]) -> String {
-    String::from_utf8(with_block(text.as_bytes(), TAG, entries, None)).unwrap()
+    String::from_utf8(block_in(text.as_bytes(), TAG, entries)).unwrap()
+}
+
+fn block_in(text: &[u8], tag: &str, entries: &[(Vip, PeerName)]) -> Vec<u8> {
+    let (text, num_left_out) = with_block(text, tag, entries, None, MAX_LEN);
+    assert_eq!(num_left_out, 0);
+    text
 }
 
 fn without(text: &str) -> String {
@@ -71,7 +77,8 @@ fn members_of_other_networks_have_their_hubs_name_and_never_one_of_the_internet(
 fn names_that_others_have_are_left_to_them() {
     let names = ["localhost", "nas", "ip6-localhost", "x", "web"];
     let names: Vec<_> = names.into_iter().map(|name| ("10.1.2.3", name)).collect();
-    let text = with_block(OTHERS.as_bytes(), TAG, &entries(&names), "web".parse().ok().as_ref());
+    let own = "web".parse().ok();
+    let (text, _) = with_block(OTHERS.as_bytes(), TAG, &entries(&names), own.as_ref(), MAX_LEN);
     let text = String::from_utf8(text).unwrap();
     let ours: Vec<_> = text.lines().filter(|line| line.starts_with("10.1.2.3")).collect();
     assert_eq!(
@@ -159,14 +166,54 @@ fn file_that_is_missing_is_made_where_there_are_names() {
 #[test]
 fn file_that_is_too_long_is_left_alone() {
     let dir = TempDir::new().unwrap();
-    for len in [MAX_LEN - 10, MAX_LEN + 1] {
+    for (len, num_left_out) in [(MAX_LEN - 10, Some(1)), (MAX_LEN + 1, None)] {
         let hosts = file(&dir, vec![b'#'; len]);
-        let error = hosts.write(TAG, &bob()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        let written = hosts.write(TAG, &bob()).map_err(|error| error.kind());
+        assert_eq!(written, num_left_out.ok_or(io::ErrorKind::FileTooLarge));
         assert_eq!(fs::metadata(hosts.path()).unwrap().len(), len as u64);
     }
     assert!(file(&dir, vec![b'#'; MAX_LEN + 1]).remove(TAG).is_err());
     assert!(HostsFile::at(dir.path()).write(TAG, &bob()).is_err(), "a folder");
+}
+
+/// So many members of the hub `hub`, with names as long as they can be.
+fn many(hub: &str, count: u32) -> Vec<(Vip, PeerName)> {
+    let name = |i| format!("{i:0>63}.{hub}").parse().unwrap();
+    (0..count).map(|i| (Vip::from(0x0A02_0000 + i), name(i))).collect()
+}
+
+#[test]
+fn long_list_of_another_hub_takes_nobodys_room() {
+    let dir = TempDir::new().unwrap();
+    let hosts = file(&dir, OTHERS);
+    hosts.write(TAG, &bob()).unwrap();
+    // As a hub would have it: before everybody else.
+    let hostile = many("berlin", 20_000);
+    let small = entries(&[("10.3.2.3", "eve.oslo"), ("10.3.2.4", "mallory.oslo")]);
+    let num_left_out = hosts.write(TAG, &[hostile, bob(), small].concat()).unwrap();
+    let text = content(&hosts);
+    assert!(num_left_out > 0 && text.len() <= MAX_LEN / 2);
+    for line in ["10.1.2.3 bob.dosp bob\n", "eve.oslo.dosp\n", "mallory.oslo.dosp\n"] {
+        assert!(text.contains(line), "{line}");
+    }
+    assert_eq!(text.matches("berlin.dosp\n").count(), 20_000 - num_left_out);
+    // There is room for another agent, and the names go again.
+    assert_eq!(hosts.write("dosp1", &bob()).unwrap(), 0);
+    assert_eq!(hosts.write(TAG, &bob()).unwrap(), 0);
+    assert_eq!(content(&hosts).matches("bob.dosp").count(), 2);
+}
+
+#[test]
+fn own_names_may_fill_the_file_and_no_more() {
+    let own: Vec<_> =
+        many("x", 20_000).into_iter().map(|(vip, name)| (vip, name.name.into())).collect();
+    let (text, num_left_out) = with_block(b"", TAG, &own, None, MAX_LEN);
+    assert!(num_left_out > 0 && (MAX_LEN - 200..=MAX_LEN).contains(&text.len()));
+    assert!(text.ends_with(b"# END dosp dosp0\n"));
+    assert_eq!(without_block(&text, TAG), b"");
+    // Where there is no room at all, names that were there do not stay.
+    let (text, num_left_out) = with_block(&text, TAG, &own, None, 100);
+    assert_eq!((text, num_left_out), (Vec::new(), own.len()));
 }
 
 #[test]
@@ -242,9 +289,9 @@ proptest! {
     #[test]
     fn what_is_written_is_removed_again(text in any_text(), tag in "dosp[01]") {
         let rest = without_block(&text, &tag);
-        let written = with_block(&text, &tag, &bob(), None);
+        let written = block_in(&text, &tag, &bob());
         prop_assert!(written.starts_with(&rest));
-        prop_assert_eq!(&with_block(&written, &tag, &bob(), None), &written);
+        prop_assert_eq!(&block_in(&written, &tag, &bob()), &written);
         let removed = without_block(&written, &tag);
         let added = removed.strip_prefix(&rest[..]).unwrap();
         let lacks_end = rest.last().is_some_and(|last| *last != b'\n');
@@ -258,7 +305,7 @@ proptest! {
         hosts.write("dosp9", &bob()).unwrap();
         hosts.write(TAG, &entries(&[("10.1.2.9", "dave")])).unwrap();
         hosts.remove("dosp9").unwrap();
-        let expected = with_block(&text, TAG, &entries(&[("10.1.2.9", "dave")]), None);
+        let expected = block_in(&text, TAG, &entries(&[("10.1.2.9", "dave")]));
         prop_assert_eq!(fs::read(hosts.path()).unwrap(), expected);
     }
 }
