@@ -15,6 +15,8 @@ use crate::remote::RemoteNetworks;
 
 /// As many as the largest networks have, and a bound on what a hub can make us keep.
 const MAX_NODES: usize = 65_536;
+/// As many of one other network, however many there are: hubs tell of no more.
+const MAX_OTHER_NODES: usize = 4_096;
 
 /// The members of the own network and of those of other hubs.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +47,7 @@ impl Directory {
                 // What was said of it before holds no more in any case.
                 self.list(named).remove(&node.key);
                 num_dropped += 1;
-            } else if self.list(named).replaces(&node) || self.make_room(named.is_none()) {
+            } else if self.list(named).replaces(&node) || self.make_room(named) {
                 self.list(named).insert(node);
             } else {
                 num_dropped += 1;
@@ -69,14 +71,20 @@ impl Directory {
         list
     }
 
-    /// Whether one node more can be kept. One of the own network takes the place of one of another.
-    fn make_room(&mut self, is_own: bool) -> bool {
-        let lists = || self.others.values().map(|(_, list)| list.nodes.len());
-        if self.own.nodes.len() + lists().sum::<usize>() < MAX_NODES {
+    /// Whether one node more of `network` can be kept. Where all places are taken, one of the own network
+    /// takes the place of one of another, and one of a small network that of one of the largest.
+    fn make_room(&mut self, network: Option<Network>) -> bool {
+        let of_others = |(_, list): &(Network, List)| list.nodes.len();
+        let len = network.map_or(0, |network| self.list(Some(network)).nodes.len());
+        if network.is_some() && len >= MAX_OTHER_NODES {
+            return false;
+        }
+        if self.own.nodes.len() + self.others.values().map(of_others).sum::<usize>() < MAX_NODES {
             return true;
         }
-        let largest = self.others.values_mut().max_by_key(|(_, list)| list.nodes.len());
-        let Some((_, list)) = largest.filter(|_| is_own) else { return false };
+        let largest = self.others.values_mut().max_by_key(|other| of_others(other));
+        let gives_way = |list: &List| network.is_none() || list.nodes.len() > len + 1;
+        let Some((_, list)) = largest.filter(|(_, list)| gives_way(list)) else { return false };
         let last = list.nodes.keys().next_back().copied();
         last.inspect(|key| list.remove(key)).is_some()
     }

@@ -115,27 +115,62 @@ fn network_that_is_listed_no_more_has_no_members_and_takes_none() {
     assert_eq!(vips(&directory), ["10.0.2.2"]);
 }
 
-#[test]
-fn members_of_the_own_network_are_kept_however_many_others_there_are() {
-    let others = {
-        let mut others = RemoteNetworks::default();
-        let told = RemoteNetwork { network: network("11.0.0.0/8"), hub: None, num_hops: None };
-        others.take(network(OWN), vec![told]);
-        others
-    };
-    let mut directory = Directory::default();
-    let flood = (2..=65_546u32).map(|i| {
+/// Networks of other hubs with `10.X.0.0` as their address, as many as `count`.
+fn crowd(count: u8) -> RemoteNetworks {
+    let told =
+        (1..=count).map(|net| RemoteNetwork { network: crowded(net), hub: None, num_hops: None });
+    let mut others = RemoteNetworks::default();
+    assert_eq!(others.take(network(OWN), told.collect()), 0);
+    others
+}
+
+fn crowded(net: u8) -> Network {
+    Network::containing(Vip::from([10, net, 0, 0]), 16).unwrap()
+}
+
+/// So many members of one of these networks.
+fn flood(net: u8, count: u16) -> Nodes {
+    let nodes = (2..count + 2).map(|i| {
+        let [high, low] = i.to_be_bytes();
         let mut key = [0xFF; 32];
-        key[..4].copy_from_slice(&i.to_be_bytes());
-        Node { key: key.into(), vip: (0x0B00_0000 + i).into(), name: None, is_online: true }
+        key[..3].copy_from_slice(&[net, high, low]);
+        let vip = Vip::from([10, net, high, low]);
+        Node { key: key.into(), vip, name: None, is_online: true }
     });
-    let num_dropped =
-        directory.take(page(Some("11.0.0.0/8"), flood.collect()), network(OWN), &others);
-    assert_eq!(num_dropped, 9);
+    Nodes { network: Some(crowded(net)), nodes: nodes.collect(), ..Nodes::default() }
+}
+
+fn count_in(directory: &Directory, net: u8) -> usize {
+    directory.iter().filter(|node| crowded(net).contains(node.vip)).count()
+}
+
+#[test]
+fn no_other_network_has_more_than_its_share() {
+    let (mut directory, others) = (Directory::default(), crowd(2));
+    assert_eq!(directory.take(flood(1, 4_099), network(OWN), &others), 3);
+    assert_eq!(directory.take(flood(1, 4_096), network(OWN), &others), 0, "who is there stays");
+    assert_eq!(directory.take(flood(2, 10), network(OWN), &others), 0);
+    assert_eq!((count_in(&directory, 1), count_in(&directory, 2)), (4_096, 10));
+}
+
+#[test]
+fn members_of_the_own_network_and_of_small_ones_are_kept_however_many_others_there_are() {
+    let (mut directory, others) = (Directory::default(), crowd(18));
+    for net in 1..=16 {
+        assert_eq!(directory.take(flood(net, 4_096), network(OWN), &others), 0);
+    }
+    assert_eq!(directory.iter().count(), MAX_NODES);
     let ours = page(None, vec![node(1, 2, None), node(2, 3, None)]);
     assert_eq!(directory.take(ours, network(OWN), &others), 0);
-    assert_eq!(directory.iter().count(), MAX_NODES);
     assert!(directory.at(Vip::from([10, 0, 0, 3])).is_some());
+    assert_eq!(directory.take(flood(17, 1_000), network(OWN), &others), 0);
+    assert_eq!(count_in(&directory, 17), 1_000);
+    // Nobody's share grows at the cost of one that is not larger.
+    assert!(directory.take(flood(18, 4_096), network(OWN), &others) > 0);
+    assert_eq!(count_in(&directory, 17), 1_000);
+    let shares: Vec<_> = (1..=16).map(|net| count_in(&directory, net)).collect();
+    assert!(shares.iter().all(|share| *share > 3_700), "{shares:?}");
+    assert_eq!(directory.iter().count(), MAX_NODES);
 }
 
 proptest! {
