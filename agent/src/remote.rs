@@ -9,6 +9,9 @@ use dosp_proto::federation::RemoteNetwork;
 use dosp_proto::label::Label;
 use dosp_proto::vip::{Network, Vip};
 
+/// The shortest prefix of another hub's network: one of fewer bits would lead large parts of the Internet
+/// into the tunnel.
+const MIN_PREFIX_LEN: u8 = 12;
 /// More than anybody federates, and a bound on what a hub can make us keep.
 pub const MAX_NETWORKS: usize = 256;
 
@@ -42,39 +45,26 @@ impl RemoteNetworks {
     /// Those that were there before stay routed.
     pub fn take(&mut self, own: Network, list: Vec<RemoteNetwork>) -> usize {
         let before = std::mem::take(&mut self.0);
+        // Also those that are not taken have their names: which of two is taken must not say whose a name is.
+        let names = owners(&list);
         let mut num_ignored = 0;
         for told in list {
             let network = told.network;
-            let is_free =
-                !overlap(own, network) && !self.iter().any(|other| other.overlaps(network));
-            if self.0.len() >= MAX_NETWORKS || !holds_hosts(network) || !is_free {
+            let is_free = !own.overlaps(network)
+                && !self.iter().any(|other| other.told.network.overlaps(network));
+            let is_fit = holds_hosts(network) && is_small_enough(network);
+            if self.0.len() >= MAX_NETWORKS || !is_fit || !is_free {
                 num_ignored += 1;
                 continue;
             }
             let known = before.get(&network.address());
             let is_routed =
                 known.is_some_and(|known| known.is_routed && known.told.network == network);
-            self.0.insert(network.address(), Remote { told, name: None, is_routed });
+            let is_alone = |hub: &Label| names.get(hub) == Some(&Some(network));
+            let name = told.hub.clone().filter(is_alone);
+            self.0.insert(network.address(), Remote { told, name, is_routed });
         }
-        self.give_names();
         num_ignored
-    }
-
-    fn give_names(&mut self) {
-        let mut owners: BTreeMap<Label, Option<Vip>> = BTreeMap::new();
-        for (address, remote) in &self.0 {
-            if let Some(hub) = &remote.told.hub {
-                owners
-                    .entry(hub.clone())
-                    .and_modify(|owner| *owner = None)
-                    .or_insert(Some(*address));
-            }
-        }
-        for (hub, owner) in owners {
-            if let Some(remote) = owner.and_then(|address| self.0.get_mut(&address)) {
-                remote.name = Some(hub);
-            }
-        }
     }
 
     /// The host routes these, and no others.
@@ -119,14 +109,22 @@ impl RemoteNetworks {
     }
 }
 
-impl Remote {
-    fn overlaps(&self, network: Network) -> bool {
-        overlap(self.told.network, network)
+/// Which network each name of a hub belongs to; none where several have it. The own network counts like
+/// any other, where the hub lists it.
+fn owners(list: &[RemoteNetwork]) -> BTreeMap<Label, Option<Network>> {
+    let mut owners: BTreeMap<Label, Option<Network>> = BTreeMap::new();
+    for RemoteNetwork { network, hub, .. } in list {
+        let Some(hub) = hub else { continue };
+        let owner = owners.entry(hub.clone()).or_insert(Some(*network));
+        *owner = owner.filter(|owner| owner == network);
     }
+    owners
 }
 
-fn overlap(a: Network, b: Network) -> bool {
-    a.contains(b.address()) || b.contains(a.address())
+/// Whether it leaves the Internet to this host. 10.0.0.0/8 is nobody's there, and may be one network.
+fn is_small_enough(network: Network) -> bool {
+    let [first, ..] = network.address().octets();
+    network.prefix_len() >= MIN_PREFIX_LEN || first == 10
 }
 
 /// Whether all of its addresses may be hosts': not "this network", loopback, link-local, multicast or
@@ -181,8 +179,21 @@ mod tests {
             "255.255.255.0/24",
         ];
         assert_eq!(taken(&no_hosts), [""; 0]);
-        let beside = ["169.253.0.0/16", "169.255.0.0/24", "126.0.0.0/8", "223.0.0.0/8"];
+        let beside = ["169.253.0.0/16", "169.255.0.0/24", "126.0.0.0/12", "223.0.0.0/12"];
         assert_eq!(taken(&beside).len(), beside.len());
+    }
+
+    #[test]
+    fn networks_that_take_much_of_the_internet_are_ignored() {
+        let large = ["8.0.0.0/8", "11.0.0.0/8", "100.64.0.0/10", "172.0.0.0/11", "9.0.0.0/9"];
+        assert_eq!(taken(&large), [""; 0]);
+        // What is ignored is not in the way of others either.
+        let both = ["8.0.0.0/8", "8.16.0.0/12", "172.16.0.0/12"];
+        assert_eq!(taken(&both), both[1..]);
+        let mut networks = RemoteNetworks::default();
+        let private = ["10.0.0.0/8", "11.0.0.0/8"].map(|text| told(text, None));
+        assert_eq!(networks.take(Network::DEFAULT, private.to_vec()), 1);
+        assert!(networks.has(network("10.0.0.0/8")));
     }
 
     #[test]
@@ -222,6 +233,22 @@ mod tests {
         let two = vec![told("7.11.0.0/24", Some("berlin")), told("7.9.0.0/24", Some("berlin"))];
         networks.take(Network::DEFAULT, two);
         assert_eq!(networks.by_name(&berlin), None);
+        assert!(networks.iter().all(|remote| remote.name.is_none()));
+    }
+
+    #[test]
+    fn name_is_nobodys_also_where_one_of_the_two_networks_is_not_taken() {
+        let mut networks = RemoteNetworks::default();
+        let berlin = "berlin".parse().unwrap();
+        let ours = Network::DEFAULT.to_string();
+        for ignored in ["7.11.0.0/25", "8.0.0.0/8", "127.0.0.0/24", &ours] {
+            let one = told("7.11.0.0/24", Some("berlin"));
+            let two = vec![one.clone(), told(ignored, Some("berlin"))];
+            assert_eq!(networks.take(Network::DEFAULT, two), 1);
+            assert_eq!(networks.by_name(&berlin), None, "{ignored}");
+            networks.take(Network::DEFAULT, vec![one.clone(), one]);
+            assert!(networks.by_name(&berlin).is_some(), "one network, though told twice");
+        }
     }
 
     proptest! {
@@ -240,7 +267,7 @@ mod tests {
                 networks.iter().filter(|remote| remote.told.network.contains(vip)).collect();
             prop_assert!(found.len() <= 1);
             prop_assert_eq!(networks.of(vip), found.first().copied());
-            prop_assert!(networks.iter().all(|remote| !remote.overlaps(Network::DEFAULT)));
+            prop_assert!(networks.iter().all(|remote| !remote.told.network.overlaps(Network::DEFAULT)));
         }
     }
 }

@@ -59,7 +59,8 @@ drop_reasons! {
     UnexpectedFrame = "unexpected_frame",
     /// From the hub: a member outside of its network, or one more than the agent keeps.
     Misplaced = "misplaced",
-    /// From the hub: the network of another hub that overlaps one that is there, or one too many.
+    /// From the hub: the network of another hub that overlaps one that is there, is too large, or one
+    /// too many.
     BadNetwork = "bad_network",
     /// From the hub: a control frame in the open, though the hub seals what it says.
     Unsealed = "unsealed",

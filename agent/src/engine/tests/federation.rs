@@ -192,6 +192,25 @@ fn members_of_other_networks_go_by_the_name_of_their_hub() {
 }
 
 #[test]
+fn members_of_two_hubs_with_one_name_have_no_names() {
+    let (mut net, mut channels) = federated();
+    let bob = listed(&net, in_berlin(5), "bob");
+    net.say(0, &mut channels[0], &listing(vec![bob]));
+    assert_eq!(net.nodes[0].engine.resolve("bob.berlin"), Ok(in_berlin(5)));
+    // The own hub is called so as well, where it lists its own network.
+    for other in ["10.9.0.0/24", &network().to_string()] {
+        let both = vec![remote(BERLIN, "berlin", Some(1)), remote(other, "berlin", Some(1))];
+        net.say(0, &mut channels[0], &Control::Networks(both));
+        let engine = &mut net.nodes[0].engine;
+        assert!(engine.resolve("bob.berlin").is_err(), "{other}");
+        assert_eq!(engine.names().count(), 0, "{other}");
+        assert_eq!(engine.directory().unwrap().iter().count(), 1, "by vIP it is there");
+    }
+    net.say(0, &mut channels[0], &Control::Networks(vec![remote(BERLIN, "berlin", Some(1))]));
+    assert_eq!(net.nodes[0].engine.resolve("bob.berlin"), Ok(in_berlin(5)));
+}
+
+#[test]
 fn claim_of_a_peer_elsewhere_is_no_name_of_this_network() {
     let (mut net, _channels) = federated();
     net.nodes[1].name = Some("bob".to_owned());
