@@ -16,7 +16,7 @@ mod place;
 mod serve;
 mod turn;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -120,8 +120,7 @@ pub struct Node<T, H> {
     leavers: Vec<oneshot::Sender<Result<(), LeaveError>>>,
     next_ticket: Ticket,
     up_since: Option<Instant>,
-    /// Networks of other hubs that this host does not route, by their first address, and why.
-    unrouted: BTreeMap<Vip, String>,
+    routes: place::Routes,
     /// Where the hub was looked for in vain.
     missed_hub: Option<IpAddr>,
     was_up: bool,
@@ -169,7 +168,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             leavers: Vec::new(),
             next_ticket: 0,
             up_since: None,
-            unrouted: BTreeMap::new(),
+            routes: place::Routes::default(),
             missed_hub: None,
             was_up: false,
             num_link_losses: 0,

@@ -4,18 +4,46 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use dosp_proto::label::Label;
 use dosp_proto::member::Refusal;
+use dosp_proto::vip::{Network, Vip};
 
 use super::{Link, LinkError, LinkState, Node, NodeError, chain};
 use crate::clock;
 use crate::engine::{Event, Overlay, PlaceChange};
 use crate::host::Host;
 use crate::link::{Credentials, JoinError, Membership};
-use crate::remote::RemoteNetworks;
+use crate::remote::{Remote, RemoteNetworks};
 use crate::tun::TunDevice;
 
 /// Wall clocks that differ by more are worth a word: handshakes of version 1 would fail.
 const MAX_CLOCK_DIFFERENCE_S: u64 = 300;
+
+/// What this host makes of the networks of other hubs.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    /// Those that it does not route, by their first address, and why.
+    pub(super) unrouted: BTreeMap<Vip, String>,
+    /// Those that it routes, and what their hubs are called.
+    routed: BTreeMap<Network, Option<Label>>,
+}
+
+impl Routes {
+    /// Logs which routes are new and which are gone: whoever runs this host did not choose them.
+    fn follow<'a>(&mut self, networks: impl Iterator<Item = &'a Remote>) {
+        let routed = networks.filter(|remote| remote.is_routed);
+        let routed = routed.map(|remote| (remote.told.network, remote.told.hub.clone())).collect();
+        let before = std::mem::replace(&mut self.routed, routed);
+        for (network, hub) in before.iter().filter(|(of, _)| !self.routed.contains_key(of)) {
+            let hub = hub.as_ref().map(ToString::to_string);
+            tracing::info!(%network, hub, "another hub's network is routed no more");
+        }
+        for (network, hub) in self.routed.iter().filter(|(of, _)| !before.contains_key(of)) {
+            let hub = hub.as_ref().map(ToString::to_string);
+            tracing::info!(%network, hub, "another hub's network is routed");
+        }
+    }
+}
 
 impl<T: TunDevice, H: Host> Node<T, H> {
     /// Does what the events since the last turn call for, and tells what has changed.
@@ -58,14 +86,18 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         let mut unrouted = BTreeMap::new();
         for (network, error) in self.host.route(&networks, hub).await {
             let error = chain(&error);
-            if !self.unrouted.contains_key(&network.address()) {
+            if !self.routes.unrouted.contains_key(&network.address()) {
                 tracing::warn!(%network, error, "another hub's network is not routed");
             }
             unrouted.insert(network.address(), error);
         }
         // This also settles what was told since.
         self.engine.set_routed(|network| !unrouted.contains_key(&network.address()));
-        self.unrouted = unrouted;
+        self.routes.unrouted = unrouted;
+        // Without a TUN nothing has a route.
+        if self.tun.is_some() {
+            self.routes.follow(self.engine.networks().into_iter().flat_map(RemoteNetworks::iter));
+        }
     }
 
     /// Handles the events of a link that is gone.

@@ -156,7 +156,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             hub_key: self.engine.hub_key().copied(),
             is_closed: self.engine.is_in_closed_network(),
             networks: self.engine.networks().cloned().unwrap_or_default(),
-            unrouted: self.unrouted.clone(),
+            unrouted: self.routes.unrouted.clone(),
             nodes: self.engine.directory().map(|nodes| nodes.iter().cloned().collect()),
         }
     }

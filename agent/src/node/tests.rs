@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::engine::EngineConfig;
+use crate::test_log::TestLog;
 use crate::tun::ChannelTun;
 
 /// What a host was asked to route, each time.
@@ -149,4 +150,42 @@ async fn routes_follow_what_the_hub_tells_and_come_back_with_the_link() {
     assert!(handle.report().await.unwrap().unrouted.is_empty());
     stop.cancel();
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn log_tells_of_each_route_when_it_comes_and_goes() {
+    let log = TestLog::start();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hub = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let (asked, taken) = (Asked::default(), "7.12.0.0/24".parse().unwrap());
+    let host = Crowded { asked: Arc::clone(&asked), taken };
+    let (tun, _peer) = crate::tun::channel::channel();
+    let (node, handle) = Node::new(NodeConfig::new(hub, EngineConfig::default()), Some(tun), host);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(node.run(stop.clone()));
+
+    let berlin = RemoteNetwork { hub: "berlin".parse().ok(), ..told("7.11.0.0/24") };
+    let mut session = Session::accept(&listener, vec![berlin.clone()]).await;
+    routed(&asked, &["7.11.0.0/24"], 1).await;
+    session.say(&Control::Networks(vec![berlin, told("7.12.0.0/24")])).await;
+    routed(&asked, &["7.11.0.0/24", "7.12.0.0/24"], 1).await;
+    session.say(&Control::Networks(vec![told("7.13.0.0/24"), told("8.0.0.0/8")])).await;
+    routed(&asked, &["7.13.0.0/24"], 1).await;
+    let report = handle.report().await.unwrap();
+    assert_eq!(report.drops.count(crate::engine::DropReason::BadNetwork), 1);
+    stop.cancel();
+    running.await.unwrap().unwrap();
+
+    let text = log.text();
+    let lines: Vec<_> = text.lines().filter_map(|line| line.split_once("another hub's ")).collect();
+    let lines: Vec<_> = lines.into_iter().map(|(_, words)| words).collect();
+    assert_eq!(
+        lines,
+        [
+            "network is routed network=7.11.0.0/24 hub=\"berlin\"",
+            "network is not routed network=7.12.0.0/24 error=\"something is in the way\"",
+            "network is routed no more network=7.11.0.0/24 hub=\"berlin\"",
+            "network is routed network=7.13.0.0/24",
+        ]
+    );
 }
