@@ -42,7 +42,8 @@ pub struct RemoteNetworks(BTreeMap<Vip, Remote>);
 
 impl RemoteNetworks {
     /// Takes the whole list, for a node of the network `own`, and returns how many were not taken.
-    /// Those that were there before stay routed.
+    /// Those that were there before stay routed, also where they are not told of any more: their packets
+    /// are not to leave this host by another way, in the open.
     pub fn take(&mut self, own: Network, list: Vec<RemoteNetwork>) -> usize {
         let before = std::mem::take(&mut self.0);
         // Also those that are not taken have their names: which of two is taken must not say whose a name is.
@@ -64,7 +65,27 @@ impl RemoteNetworks {
             let name = told.hub.clone().filter(is_alone);
             self.0.insert(network.address(), Remote { told, name, is_routed });
         }
+        for remote in before.into_values().filter(|remote| remote.is_routed) {
+            self.keep_lost(own, remote, &names);
+        }
         num_ignored
+    }
+
+    /// Keeps a network to which no way leads now, unless another one has its addresses.
+    fn keep_lost(
+        &mut self,
+        own: Network,
+        mut lost: Remote,
+        names: &BTreeMap<Label, Option<Network>>,
+    ) {
+        let network = lost.told.network;
+        let is_free = !own.overlaps(network)
+            && !self.iter().any(|other| other.told.network.overlaps(network));
+        if is_free && self.0.len() < MAX_NETWORKS {
+            lost.told.num_hops = None;
+            lost.name = lost.name.filter(|hub| !names.contains_key(hub));
+            self.0.insert(network.address(), lost);
+        }
     }
 
     /// The host routes these, and no others.
@@ -181,6 +202,21 @@ mod tests {
         assert_eq!(taken(&no_hosts), [""; 0]);
         let beside = ["169.253.0.0/16", "169.255.0.0/24", "126.0.0.0/12", "223.0.0.0/12"];
         assert_eq!(taken(&beside).len(), beside.len());
+    }
+
+    #[test]
+    fn lost_network_stays_routed_until_another_has_its_addresses() {
+        let own = network("10.7.0.0/16");
+        let mut networks = RemoteNetworks::default();
+        networks.take(own, vec![told("7.11.0.0/24", Some("berlin")), told("7.12.0.0/24", None)]);
+        networks.set_routed(|network| network.to_string() == "7.11.0.0/24");
+        networks.take(own, Vec::new());
+        let [lost] = &networks.iter().collect::<Vec<_>>()[..] else { panic!("{networks:?}") };
+        assert!(lost.is_routed && lost.told.num_hops.is_none() && lost.name.is_some());
+        networks.take(own, vec![told("7.13.0.0/24", Some("berlin"))]);
+        assert_eq!(networks.of([7, 11, 0, 2].into()).and_then(|lost| lost.name.clone()), None);
+        assert_eq!(networks.take(own, vec![told("7.11.0.0/16", None)]), 0);
+        assert!(!networks.has(network("7.11.0.0/24")));
     }
 
     #[test]

@@ -130,17 +130,22 @@ impl Engine {
 
     /// Something that was sent went nowhere, by the hub's word.
     pub(super) fn handle_gone(&mut self, gone: &Gone, now: Instant) {
+        let remote = self.networks().and_then(|networks| networks.of(gone.vip));
+        // The hub has forgotten a network that it learned and lost.
+        let is_lost = remote.is_some_and(|remote| remote.told.num_hops.is_none());
         match gone.why {
             GoneReason::TooLong => self.handle_too_long(gone.vip),
-            GoneReason::Unreachable => {
-                let remote = self.networks().and_then(|networks| networks.of(gone.vip));
+            GoneReason::Unknown if !is_lost => {
+                self.handle_undeliverable(gone.vip, &MessageFailure::Offline, now);
+            }
+            GoneReason::Unreachable | GoneReason::Unknown => {
                 let why = remote.map_or(MessageFailure::Offline, |remote| MessageFailure::NoWay {
                     network: remote.told.network,
                     hub: remote.told.hub.clone(),
                 });
                 self.handle_undeliverable(gone.vip, &why, now);
             }
-            GoneReason::Offline | GoneReason::Unknown => {
+            GoneReason::Offline => {
                 self.handle_undeliverable(gone.vip, &MessageFailure::Offline, now);
             }
         }

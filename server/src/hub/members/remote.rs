@@ -287,17 +287,21 @@ mod tests {
     #[test]
     fn nodes_that_are_not_of_the_network_or_too_many_are_left_out() {
         let mut list = List::new(1);
-        let elsewhere = Node { vip: [7, 10, 0, 2].into(), ..node(1, 2, true) };
-        let hub = node(2, 1, true);
-        list.take(network(), Nodes { nodes: vec![elsewhere, hub], ..Nodes::default() }, MAX_LISTED);
+        let take = |list: &mut List, network: Network, node: Node, room| {
+            list.take(network, Nodes { nodes: vec![node], ..Nodes::default() }, room);
+        };
+        take(&mut list, network(), Node { vip: [7, 10, 0, 2].into(), ..node(1, 2, true) }, 9);
+        take(&mut list, network(), node(2, 1, true), 9);
+        take(&mut list, network(), node(2, 3, true), 0);
         assert!(list.nodes.is_empty());
-        for number in 0..=MAX_LISTED {
+        let large: Network = "7.16.0.0/16".parse().unwrap();
+        for number in 0..=u32::try_from(MAX_LISTED).unwrap() {
             let mut key = [0; 32];
-            key[..8].copy_from_slice(&number.to_be_bytes());
-            let node = Node { key: key.into(), ..node(0, 2, true) };
-            list.take(network(), Nodes { nodes: vec![node], ..Nodes::default() }, MAX_LISTED);
+            key[..4].copy_from_slice(&number.to_be_bytes());
+            let vip = (u32::from(large.hub()) + 1 + number).into();
+            take(&mut list, large, Node { key: key.into(), vip, ..node(0, 2, true) }, MAX_LISTED);
         }
-        assert_eq!(list.nodes.len(), MAX_LISTED);
+        assert_eq!((list.nodes.len(), list.by_vip.len()), (MAX_LISTED, MAX_LISTED));
     }
 
     #[test]
