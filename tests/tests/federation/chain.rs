@@ -117,6 +117,16 @@ fn cut_wire_is_told_and_a_healed_one_works_again() -> Result<()> {
         // The second time an opening may be under way, which fails for a reason of its own.
         let why = if is_silent { "no way leads to the hub of 7.12.0.0/24" } else { "" };
         send_fails(&chain, 1, &c.vip, why)?;
+        // The end of the chain has lost a network that it had learned, and keeps it in the tunnel.
+        wait_until("the agent is told", FAILOVER, || {
+            let status = a.host().status()?;
+            let mut networks = status["networks"].as_array().into_iter().flatten();
+            let lost = networks.find(|there| there["network"] == "7.12.0.0/24");
+            Ok(lost.is_some_and(|lost| lost["hops"].is_null()))
+        })?;
+        let route = a.ns().sh(&format!("ip route get {}", c.vip))?.ok()?;
+        ensure!(route.stdout.contains("dev dosp"), "packets leave in the open: {route}");
+        send_fails(&chain, 0, &c.vip, why)?;
         // A tunnel that is open goes on for a while.
         wait_until("packets are answered", HEALED, || {
             let ping = b.ns().sh(&format!("ping -n -c 1 -W 1 {}", c.vip))?;
