@@ -36,8 +36,8 @@ const GONE_PER_SECOND: u32 = 200;
 const ANSWERS_PER_SECOND: u32 = 50;
 /// Words about routes and lists that are taken, per second: more than an honest hub says in the long run.
 const WORDS_PER_SECOND: u32 = 20;
-/// And at once: the lists of all networks, when the link is new.
-const WORDS_AT_ONCE: u32 = 256;
+/// And at once: the lists of all networks, of 65,536 members and more, when the link is new.
+const WORDS_AT_ONCE: u32 = 1024;
 /// EXIT of a client that must not lose frames and does not take them.
 const EXIT_TOO_SLOW: &str = "too slow for what comes from other hubs";
 
@@ -163,6 +163,8 @@ impl Reader {
             // They are work for everybody here: who says too many waits.
             while !self.word_limit.take(Instant::now()) {
                 sleep(MAX_WAIT).await;
+                // The silence is ours.
+                self.link.pulse().hear(Instant::now());
             }
         }
         match word {

@@ -4,10 +4,14 @@ use std::time::{Duration, Instant};
 
 use dosp_proto::federation::Forwarding;
 use dosp_proto::frame::FrameType;
+use dosp_proto::member::Join;
 use dosp_proto::vip::Vip;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use super::liar::{Liar, Linked};
 use crate::client::{Client, vip};
+use crate::member::{Introduced, identity};
 
 /// How long another's frame may take while a slow one's are on the same link. Far above what it takes,
 /// and far below the ten seconds after which a client that reads nothing is cut off.
@@ -78,6 +82,38 @@ async fn who_misses_what_must_not_be_dropped_is_cut_off() {
         .await;
     assert!(linked.is_up(0));
     drop(slow);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn member_loses_what_has_no_room_and_stays() {
+    let linked = Linked::start(&[("7.11.0.0/24", &[])]);
+    let mut liar = linked.link(0).await;
+    let socket = TcpStream::connect(linked.hub.addr).await.unwrap();
+    let slow = Introduced::over(socket, &identity()).await.join(Join::default()).await.unwrap();
+    let mut bob = linked.join().await;
+    for number in 0..4 {
+        let took = round(&mut liar, slow.vip(), &mut bob, 0, number * FRAMES_A_ROUND).await;
+        assert!(took < SOON, "bob waited {took:?} in round {number}");
+    }
+    assert!(linked.status(0).dropped_frames > 0);
+    assert_eq!(linked.hub.handle.status().sessions.len(), 2, "nobody can have it cut off");
+}
+
+/// As over a slow line: what stands behind a long frame, the signs of life among it, waits.
+#[tokio::test]
+async fn long_frame_that_trickles_in_is_a_sign_of_life() {
+    let linked = Linked::start(&[("7.11.0.0/24", &[])]);
+    let mut liar = linked.link(0).await;
+    let mut bob = linked.join().await;
+    let data = vec![7; DATA_LEN];
+    let header = Forwarding::begin(liar.id, false).header(bob.vip, vip("7.11.0.5"), data.len());
+    let frame = [&header, &*data].concat();
+    for part in frame.chunks(frame.len() / 12) {
+        liar.client.send_bytes(part).await;
+        sleep(Duration::from_millis(250)).await;
+    }
+    assert_eq!(bob.recv_s2c().await.2, data);
+    assert!(linked.is_up(0), "it was taken for dead after 2 s");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
