@@ -27,6 +27,10 @@ use crate::target::{NotPushed, Target, Way};
 const MAX_WAIT: Duration = Duration::from_millis(50);
 /// After a wait in vain it waits for nobody for so long, however many destinations are slow.
 const IMPATIENCE: Duration = Duration::from_millis(200);
+/// How long it waits for a plain client before that is cut off, and how often: so a host that is busy for a
+/// moment loses nobody, and the others lose 2 s in a minute at most.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+const BETWEEN_LAST_WAITS: Duration = Duration::from_secs(15);
 /// Bytes that are queued for a destination that has no room, of what must not be dropped.
 const MAX_EXCESS_LEN: usize = 1024 * 1024;
 /// Frames that went nowhere and that the other hub is told of, per second.
@@ -52,6 +56,7 @@ pub(super) struct Reader {
     answer_limit: TokenBucket,
     word_limit: TokenBucket,
     patient_at: Instant,
+    may_hold_up_at: Instant,
     num_uncounted: u64,
     span: Span,
 }
@@ -72,6 +77,7 @@ impl Reader {
             answer_limit: TokenBucket::new(ANSWERS_PER_SECOND, ANSWERS_PER_SECOND),
             word_limit: TokenBucket::new(WORDS_PER_SECOND, WORDS_AT_ONCE),
             patient_at: Instant::now(),
+            may_hold_up_at: Instant::now(),
             num_uncounted: 0,
             span,
         }
@@ -240,11 +246,26 @@ impl Reader {
                 pushed => return pushed,
             }
             if let Target::Client(outbox) = target {
+                if self.may_hold_up()
+                    && let Ok(pushed) = timeout(LAST_WAIT, target.push(frame)).await
+                {
+                    return pushed;
+                }
                 outbox.finish(&exit_frame(EXIT_TOO_SLOW), 1);
             }
         }
         self.link.count_drop();
         Ok(())
+    }
+
+    /// Whether all that is on the link may wait once more for one client that reads and is behind.
+    fn may_hold_up(&mut self) -> bool {
+        let now = Instant::now();
+        let may = now >= self.may_hold_up_at;
+        if may {
+            self.may_hold_up_at = now + BETWEEN_LAST_WAITS;
+        }
+        may
     }
 
     /// Tells the other hub, for the sender, that a frame went nowhere.
