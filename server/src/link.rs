@@ -24,8 +24,7 @@ use dosp_proto::frame::S2C_ADDRESSES_LEN;
 use dosp_proto::member::{Control, Sealer};
 use dosp_proto::vip::{Network, Vip};
 
-use crate::config::PeerConfig;
-use crate::federation::table::PeerId;
+use crate::federation::table::{PeerId, Sources};
 use crate::hub::FrameCounters;
 use crate::queue::Outbox;
 pub(crate) use accept::{Arrival, Connection, Proof, run_accepted};
@@ -78,10 +77,7 @@ pub(crate) struct Link {
     pub(crate) origin: Origin,
     /// The other hub's network.
     pub(crate) network: Network,
-    /// Where frames on it may come from.
-    speaks_for: Vec<Network>,
-    /// This hub's network.
-    own: Network,
+    sources: Sources,
     pub(crate) framing: Framing,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) counters: Arc<FrameCounters>,
@@ -99,7 +95,7 @@ impl Link {
     /// A link to a hub of ours, or without a `sealer` to a published one.
     pub(crate) fn new(
         origin: Origin,
-        (config, own): (&PeerConfig, Network),
+        (network, sources): (Network, Sources),
         sealer: Option<Sealer>,
         (outbox, counters): (Arc<Outbox>, Arc<FrameCounters>),
         now: Instant,
@@ -108,9 +104,8 @@ impl Link {
         let max_frame_len = if sealer.is_some() { 0 } else { usize::MAX };
         Self {
             origin,
-            network: config.network,
-            speaks_for: config.speaks_for().collect(),
-            own,
+            network,
+            sources,
             framing,
             outbox,
             counters,
@@ -153,7 +148,7 @@ impl Link {
 
     /// Whether frames from `vip` may come by it. Those of our own clients never do.
     pub(crate) fn may_speak(&self, vip: Vip) -> bool {
-        self.speaks_for.iter().any(|network| network.contains(vip)) && !self.own.contains(vip)
+        self.sources.hold(vip)
     }
 
     /// Takes the place of another link with the same hub.

@@ -7,6 +7,7 @@
 //! | [`binaries`] | the binaries under test |
 //! | [`dosp`] | the hub and the agents |
 //! | [`federation`] | hubs with wires between them |
+//! | [`mod@iperf`] | one run of iperf3 between two agents |
 //! | [`courier`] | numbered messages from one host to another |
 //! | [`liar`] | a hub that lies about tunnels |
 //! | [`member`] | a member of a closed hub that only joins |
@@ -24,6 +25,7 @@ pub mod binaries;
 pub mod courier;
 pub mod dosp;
 pub mod federation;
+pub mod iperf;
 pub mod liar;
 pub mod member;
 pub mod netns;

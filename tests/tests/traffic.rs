@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use dosp_tests::{Agent, Overlay, needs_root, wait_until};
-use serde_json::Value;
+use dosp_tests::iperf::iperf;
+use dosp_tests::{Overlay, needs_root};
 
 #[test]
 fn ping_of_1_to_65000_bytes_is_answered() -> Result<()> {
@@ -146,17 +146,4 @@ fn the_tun_has_the_vip_the_prefix_and_the_mtu() -> Result<()> {
     let route = a.ns().sh("ip route get 7.10.0.200")?.ok()?.stdout;
     ensure!(route.contains("dev dosp0 src 7.10.0.2"), "{route}");
     Ok(())
-}
-
-/// Runs iperf3 for 3 s and gives back its report.
-fn iperf(client: &Agent, server: &Agent, options: &str) -> Result<Value> {
-    let mut listener =
-        server.ns().spawn_sh(&format!("exec iperf3 -s -1 --forceflush -B {}", server.vip))?;
-    wait_until("iperf3 listens", Duration::from_secs(10), || {
-        ensure!(listener.is_running()?, "iperf3 ended: {}", listener.stderr()?);
-        Ok(listener.stdout()?.contains("Server listening"))
-    })?;
-    let command = format!("iperf3 -c {} -J -t 3 --connect-timeout 5000 {options}", server.vip);
-    let output = client.ns().sh(&command)?.ok()?;
-    serde_json::from_str(&output.stdout).with_context(|| output.stdout)
 }

@@ -42,11 +42,6 @@ impl PeerConfig {
             (_, None, Some(_)) | (false, Some(_), _) => Ok(self),
         }
     }
-
-    /// Where frames from it may come from, and what it may lead to: its own network first.
-    pub fn speaks_for(&self) -> impl Iterator<Item = Network> + '_ {
-        std::iter::once(self.network).chain(self.networks.iter().copied())
-    }
 }
 
 /// Reads `HOST[:PORT]=NETWORK[,key=KEY][,networks=NET+NET…][,unauthenticated]`.

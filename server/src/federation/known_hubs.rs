@@ -59,7 +59,7 @@ pub struct KnownHubs {
     folder: PathBuf,
     /// The file, with whatever its operator wrote beside.
     text: String,
-    by_network: BTreeMap<String, PublicKey>,
+    by_network: BTreeMap<Network, PublicKey>,
 }
 
 impl KnownHubs {
@@ -82,7 +82,7 @@ impl KnownHubs {
     /// The key of the hub of `network`.
     #[must_use]
     pub fn key(&self, network: Network) -> Option<&PublicKey> {
-        self.by_network.get(&network.to_string())
+        self.by_network.get(&network)
     }
 
     /// Keeps the key that the hub of `network` shows for the first time. Where it cannot be written down
@@ -91,7 +91,7 @@ impl KnownHubs {
     /// # Errors
     /// What the system says.
     pub fn keep(&mut self, network: Network, key: PublicKey) -> io::Result<()> {
-        self.by_network.insert(network.to_string(), key);
+        self.by_network.insert(network, key);
         if !self.text.is_empty() && !self.text.ends_with('\n') {
             self.text.push('\n');
         }
@@ -117,7 +117,7 @@ impl KnownHubs {
 }
 
 /// The keys by network, or the number of the first line that is neither that nor a comment.
-fn parse(text: &str) -> Result<BTreeMap<String, PublicKey>, usize> {
+fn parse(text: &str) -> Result<BTreeMap<Network, PublicKey>, usize> {
     let mut by_network = BTreeMap::new();
     for (line, text) in (1usize..).zip(text.lines()) {
         let text = text.trim();
@@ -126,7 +126,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, PublicKey>, usize> {
         }
         let (network, key) = text.split_once(' ').ok_or(line)?;
         let network: Network = network.parse().map_err(|_| line)?;
-        by_network.insert(network.to_string(), key.trim().parse().map_err(|_| line)?);
+        by_network.insert(network, key.trim().parse().map_err(|_| line)?);
     }
     Ok(by_network)
 }
@@ -157,7 +157,7 @@ mod tests {
     fn lines_of_people_are_read_and_wrong_ones_named() {
         let key = PublicKey::from([1; 32]);
         let text = format!("# berlin\n\n7.11.0.{{x}}  {key}\n");
-        assert_eq!(parse(&text).unwrap().get("7.11.0.0/24"), Some(&key));
+        assert_eq!(parse(&text).unwrap().get(&network()), Some(&key));
         for wrong in ["7.11.0.0/24", "7.11.0.0/24 key", "berlin AAAA"] {
             assert_eq!(parse(&format!("# x\n{wrong}\n")), Err(2), "{wrong}");
         }

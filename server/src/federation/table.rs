@@ -20,7 +20,7 @@ use dosp_proto::vip::{Network, Vip};
 
 use hearing::Hearing;
 pub use hearing::{MAX_LEARNED, Refusal, RefusedClaim};
-pub use rules::{MAX_PEERS, Own, PeerId, PeerRule, RuleError};
+pub use rules::{Own, PeerId, PeerRule, RuleError, Sources};
 
 /// How many refusals are remembered and told of one message.
 pub const MAX_REFUSALS: usize = 64;
@@ -229,11 +229,12 @@ impl RouteTable {
         route.peer == peer || id.is_some_and(|id| route.claim.path.contains(&id))
     }
 
-    /// Whether a frame from `src` may come from this peer. Never one of our own network.
+    /// Where frames of this peer may come from; nowhere, where there is no such peer.
     #[must_use]
-    pub fn may_speak(&self, peer: PeerId, src: Vip) -> bool {
-        let may_send = |peer: &Peer| peer.rule.may_send_from(src);
-        !self.own.network.contains(src) && self.peers.get(peer.0).is_some_and(may_send)
+    pub fn sources(&self, peer: PeerId) -> Sources {
+        let rule = self.peers.get(peer.0).map(|peer| &peer.rule);
+        let prefixes = rule.into_iter().flat_map(PeerRule::prefixes).collect();
+        Sources { own: self.own.network, prefixes }
     }
 }
 

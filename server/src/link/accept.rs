@@ -128,7 +128,7 @@ pub(super) async fn run(
     };
     let link = Arc::new(Link::new(
         origin,
-        (config, shared.network),
+        (config.network, shared.federation.sources(peer.id)),
         sealer,
         (outbox, counters),
         Instant::now(),

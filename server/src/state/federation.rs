@@ -16,7 +16,7 @@ use tracing::{error, info};
 
 use crate::config::PeerConfig;
 use crate::federation::known_hubs::{KnownHubs, StrangeHub};
-use crate::federation::table::{MAX_REFUSALS, PeerId, RouteTable};
+use crate::federation::table::{MAX_REFUSALS, PeerId, RouteTable, Sources};
 use crate::hub;
 use crate::link::{Framing, Link, Traffic};
 
@@ -212,6 +212,11 @@ impl Federation {
     /// The peer that has this key.
     pub(crate) fn peer_with_key(&self, key: &PublicKey) -> Option<Peer> {
         self.find(|_, slot| slot.key.as_ref() == Some(key))
+    }
+
+    /// Where frames of a peer may come from.
+    pub(crate) fn sources(&self, peer: PeerId) -> Sources {
+        self.state().table.sources(peer)
     }
 
     /// The published hub that dials from this address.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use dosp_tests::iperf::iperf;
 use dosp_tests::ssh::{Sshd, random_file, sha256};
 use dosp_tests::{Federation, needs_root, wait_until};
 use serde_json::Value;
@@ -39,7 +40,7 @@ fn iperf_runs_both_ways_across_three_hubs() -> Result<()> {
     wait_until_reached(&chain, 0, 2)?;
 
     for options in ["", "-R"] {
-        let report = iperf(&chain, options)?;
+        let report = iperf(a, c, options)?;
         let received = report["end"]["sum_received"]["bytes"].as_u64().context("a sum")?;
         ensure!(received > 1_000_000, "{received} bytes with {options:?}: {report}");
     }
@@ -144,18 +145,4 @@ fn cut_wire_is_told_and_a_healed_one_works_again() -> Result<()> {
         wait_until_reached(&chain, 0, 2)?;
     }
     Ok(())
-}
-
-/// Runs iperf3 for 3 s between the ends and gives back its report.
-fn iperf(chain: &Federation, options: &str) -> Result<Value> {
-    let (client, server) = (&chain.agents[0], &chain.agents[2]);
-    let serve = format!("exec iperf3 -s -1 --forceflush -B {}", server.vip);
-    let mut listener = server.ns().spawn_sh(&serve)?;
-    wait_until("iperf3 listens", Duration::from_secs(10), || {
-        ensure!(listener.is_running()?, "iperf3 ended: {}", listener.stderr()?);
-        Ok(listener.stdout()?.contains("Server listening"))
-    })?;
-    let command = format!("iperf3 -c {} -J -t 3 --connect-timeout 5000 {options}", server.vip);
-    let output = client.ns().sh(&command)?.ok()?;
-    serde_json::from_str(&output.stdout).with_context(|| output.stdout)
 }

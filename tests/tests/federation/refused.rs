@@ -1,9 +1,11 @@
 //! Hubs that are not who they should be: no link, no route, and both operators can see why.
 
+use std::sync::Arc;
+
 use anyhow::{Result, ensure};
 use dosp_proto::identity::PublicKey;
 use dosp_tests::federation::{cabled, peers_of, start_hub};
-use dosp_tests::{Agent, Federation, Hub, needs_root, wait_until};
+use dosp_tests::{Agent, Federation, Hub, Net, needs_root, wait_until};
 
 use crate::common::{AT_ONCE, HEALED};
 
@@ -18,11 +20,7 @@ fn hub_with_another_key_than_the_configured_one_is_refused() -> Result<()> {
     let hub1 = start_hub(&nets[1], 1, &peers_of(1, &PAIR))?;
 
     says(&hub0, "it shows the key ")?;
-    says(&hub1, "this hub does not have yours for a peer")?;
-    wait_until("the log tells of the stranger", HEALED, || {
-        Ok(hub0.log()?.contains("is none of a peer's"))
-    })?;
-    nothing_is_routed(&[hub0, hub1], &nets)
+    is_shown_out([hub0, hub1], &nets)
 }
 
 #[test]
@@ -32,11 +30,16 @@ fn hub_that_is_no_peer_is_refused() -> Result<()> {
     let hub0 = start_hub(&nets[0], 0, &[])?;
     let hub1 = start_hub(&nets[1], 1, &peers_of(1, &PAIR))?;
 
-    says(&hub1, "this hub does not have yours for a peer")?;
+    is_shown_out([hub0, hub1], &nets)
+}
+
+/// Waits until both say that the second hub is no peer of the first.
+fn is_shown_out(hubs: [Hub; 2], nets: &[Arc<Net>]) -> Result<()> {
+    says(&hubs[1], "this hub does not have yours for a peer")?;
     wait_until("the log tells of the stranger", HEALED, || {
-        Ok(hub0.log()?.contains("is none of a peer's"))
+        Ok(hubs[0].log()?.contains("is none of a peer's"))
     })?;
-    nothing_is_routed(&[hub0, hub1], &nets)
+    nothing_is_routed(&hubs, nets)
 }
 
 #[test]
@@ -64,7 +67,7 @@ fn says(hub: &Hub, words: &str) -> Result<()> {
     })
 }
 
-fn nothing_is_routed(hubs: &[Hub], nets: &[std::sync::Arc<dosp_tests::Net>]) -> Result<()> {
+fn nothing_is_routed(hubs: &[Hub], nets: &[Arc<Net>]) -> Result<()> {
     for (hub, net) in hubs.iter().zip(nets) {
         let peers = hub.peers()?;
         ensure!(peers["routes"].as_array().is_some_and(Vec::is_empty), "{peers}");

@@ -4,8 +4,7 @@ use dosp_proto::federation::HubId;
 use dosp_proto::label::Label;
 use dosp_proto::vip::{Network, Vip};
 
-/// How many peers a hub can have.
-pub const MAX_PEERS: usize = 128;
+use crate::config::MAX_PEERS;
 
 /// Number of a configured peer: one other hub, however many TCP links there are to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +34,21 @@ pub struct PeerRule {
     pub is_published: bool,
 }
 
+/// Where the frames of one peer may come from, for who looks at every frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sources {
+    pub(super) own: Network,
+    pub(super) prefixes: Vec<Network>,
+}
+
+impl Sources {
+    /// Whether a frame may come from `src`: never from our own network.
+    #[must_use]
+    pub fn hold(&self, src: Vip) -> bool {
+        self.prefixes.iter().any(|prefix| prefix.contains(src)) && !self.own.contains(src)
+    }
+}
+
 /// Rules of which no table can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
@@ -52,12 +66,7 @@ impl PeerRule {
         self.prefixes().any(|prefix| prefix.holds(network))
     }
 
-    /// Whether the peer may send frames from `src`.
-    pub(super) fn may_send_from(&self, src: Vip) -> bool {
-        self.prefixes().any(|prefix| prefix.contains(src))
-    }
-
-    fn prefixes(&self) -> impl Iterator<Item = Network> {
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = Network> {
         std::iter::once(self.network).chain(self.may_speak_for.iter().copied())
     }
 }

@@ -195,9 +195,9 @@ fn nobody_speaks_for_our_clients_nor_outside_what_it_may() {
         ("7.11.0.2", false),
         ("0.0.0.0", false),
     ] {
-        assert_eq!(table.may_speak(PeerId(0), vip(text)), may, "{text}");
+        assert_eq!(table.sources(PeerId(0)).hold(vip(text)), may, "{text}");
     }
-    assert!(!table.may_speak(PeerId(1), vip("7.10.1.2")), "no such peer");
+    assert!(!table.sources(PeerId(1)).hold(vip("7.10.1.2")), "no such peer");
 }
 
 #[test]

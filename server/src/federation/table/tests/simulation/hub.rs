@@ -173,7 +173,7 @@ impl Hub {
         if self.kind.is_published() {
             return self.route_published(frame, from);
         }
-        let may_speak = |peer| self.table.may_speak(PeerId(peer), frame.src);
+        let may_speak = |peer| self.table.sources(PeerId(peer)).hold(frame.src);
         if !from.is_none_or(may_speak) {
             return Err(NoWay::Back);
         }
