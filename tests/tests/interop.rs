@@ -19,6 +19,8 @@ mod interop_federation;
 mod interop_with_our_agent;
 #[path = "interop/ours.rs"]
 mod ours;
+#[path = "interop/peers.rs"]
+mod peers;
 use dosp_tests::published;
 
 /// Makes one test of each function for each published version.

@@ -3,20 +3,24 @@
 //! Ours is at 127.0.0.1 and has the network 7.10.0.0/24. A published hub has an address of its own, as
 //! it is known by that alone.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use dosp_agent::engine::Version as TunnelVersion;
-use dosp_proto::vip::{Network, Vip};
 use dosp_server::Config;
-use dosp_server::config::{PeerConfig, parse_peer};
-use dosp_server::control::wire::{DialledBy, LinkState, PeerStatus};
+use dosp_server::config::parse_peer;
+use dosp_server::control::wire::{DialledBy, LinkState};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use crate::interop_with_our_agent::{agent_opens, client_opens, exchange_sealed};
 use crate::ours::{Agent, Hub};
+use crate::peers::{
+    FAR, FARTHEST, NOBODY, OURS, PATIENCE, THEIRS, both, has_route, host, net, ours, pass,
+    pass_both_ways, peer, silent_peer, status, theirs, vip, wait_for, wait_for_route,
+    wait_until_up,
+};
 use crate::published::{self, Client, Version};
 use crate::with_every_version;
 
@@ -38,93 +42,8 @@ with_every_version!(
     hub_that_stops_is_dialled_again,
 );
 
-const PATIENCE: Duration = Duration::from_secs(30);
-const OURS: [u8; 3] = [7, 10, 0];
-const THEIRS: [u8; 3] = [7, 11, 0];
-const FAR: [u8; 3] = [7, 12, 0];
-const FARTHEST: [u8; 3] = [7, 13, 0];
-/// The host of every published hub is that of its network.
-const fn host([_, number, _]: [u8; 3]) -> Ipv4Addr {
-    Ipv4Addr::new(127, 0, 0, number)
-}
-/// Nobody listens there.
-const NOBODY: u16 = 9;
 /// A published dialler drops a link on which it hears nothing for 5 s; 0.2.1 a client after 30 s.
 const IDLE: Duration = Duration::from_secs(33);
-
-fn vip([a, b, c]: [u8; 3], host: u8) -> Vip {
-    Vip::from([a, b, c, host])
-}
-
-fn net([a, b, c]: [u8; 3]) -> Result<Network> {
-    Ok(format!("{a}.{b}.{c}.0/24").parse()?)
-}
-
-async fn theirs(version: Version, network: [u8; 3]) -> Result<published::Hub> {
-    published::Hub::start_at(version, (host(network), network), &[]).await
-}
-
-/// A published hub as a peer, with further options.
-fn peer(addr: SocketAddr, network: [u8; 3], options: &str) -> Result<PeerConfig> {
-    Ok(parse_peer(&format!("{addr}={},unauthenticated{options}", net(network)?))?)
-}
-
-/// One that is known, and cannot be dialled.
-fn silent_peer(network: [u8; 3], options: &str) -> Result<PeerConfig> {
-    peer(SocketAddr::from((host(network), NOBODY)), network, options)
-}
-
-fn ours(network: [u8; 3], peers: Vec<PeerConfig>) -> Result<Hub> {
-    Hub::start_with(Config { network: net(network)?, peers, ..Config::default() })
-}
-
-fn status(hub: &Hub, network: [u8; 3]) -> Result<PeerStatus> {
-    let network = net(network)?;
-    let mut peers = hub.handle.peers().peers.into_iter();
-    peers.find(|peer| peer.network == network).context("no such peer")
-}
-
-async fn wait_for(hub: &Hub, network: [u8; 3], what: impl Fn(&PeerStatus) -> bool) -> Result<()> {
-    let come = async {
-        while !what(&status(hub, network)?) {
-            sleep(Duration::from_millis(10)).await;
-        }
-        Ok(())
-    };
-    match timeout(PATIENCE, come).await {
-        Ok(come) => come,
-        Err(_) => bail!("{:?}", status(hub, network)?),
-    }
-}
-
-async fn wait_until_up(hub: &Hub, network: [u8; 3]) -> Result<()> {
-    wait_for(hub, network, |peer| peer.state == LinkState::Up).await
-}
-
-/// Ours and a published hub, each of which dials the other.
-async fn both(version: Version) -> Result<(Hub, published::Hub)> {
-    let mut theirs = theirs(version, THEIRS).await?;
-    let ours = ours(OURS, vec![peer(theirs.addr, THEIRS, "")?])?;
-    theirs.add_peer(ours.addr, OURS).await?;
-    wait_until_up(&ours, THEIRS).await?;
-    Ok((ours, theirs))
-}
-
-/// One plain message, which has to come with its sender's own vIP.
-async fn pass(from: &mut Client, to: &mut Client, data: &[u8]) -> Result<()> {
-    from.send(to.vip()?, data).await?;
-    let received = to.receive().await?;
-    ensure!(received.from == Some(from.vip()?) && received.data == data, "{:?}", received.from);
-    Ok(())
-}
-
-async fn pass_both_ways(a: &mut Client, b: &mut Client) -> Result<()> {
-    for data in [&b"hello"[..], &[7; 100_000]] {
-        pass(a, b, data).await?;
-        pass(b, a, data).await?;
-    }
-    Ok(())
-}
 
 /// It has no peer of its own, and so sends no answer.
 async fn hub_that_we_dial_takes_frames(version: Version) -> Result<()> {
@@ -274,21 +193,6 @@ async fn published_hubs_with_two_of_ours_between(version: Version) -> Result<()>
     let mut dave = Client::join(version, d.addr).await?;
     pass_both_ways(&mut alice, &mut dave).await?;
     tunnel_between(&mut dave, &mut alice).await
-}
-
-fn has_route(hub: &Hub, network: [u8; 3]) -> Result<bool> {
-    let network = net(network)?;
-    Ok(hub.handle.peers().routes.iter().any(|route| route.network == network))
-}
-
-async fn wait_for_route(hub: &Hub, network: [u8; 3]) -> Result<()> {
-    let come = async {
-        while !has_route(hub, network)? {
-            sleep(Duration::from_millis(10)).await;
-        }
-        Ok(())
-    };
-    timeout(PATIENCE, come).await.context("no route comes")?
 }
 
 async fn wait_for_their_routes(hub: &mut published::Hub, num_routes: usize) -> Result<()> {
