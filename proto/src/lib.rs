@@ -12,6 +12,7 @@
 //! | [`mpak`] | several frames in the body of one |
 //! | [`zlib`] | compressed bodies, inflated within a limit |
 //! | [`packet`] | the one place where an IP header is parsed |
+//! | [`offload`] | super-packets: what a TUN leaves to its owner, checked, split and put together |
 //! | [`sd`] | what hubs tell each other of their networks |
 //! | [`federation`] | the same between hubs of ours, and the frames that they forward |
 //! | [`tunnel`] | end-to-end encrypted tunnels between two agents |
@@ -30,6 +31,7 @@
 
 pub mod backoff;
 pub mod buffer;
+mod checksum;
 pub mod federation;
 pub mod frame;
 pub mod identity;
@@ -40,6 +42,7 @@ pub mod member;
 pub mod message;
 pub mod mpak;
 mod noise;
+pub mod offload;
 pub mod packet;
 mod replay;
 pub mod sd;

@@ -2,6 +2,7 @@
 
 use etherparse::Ipv4HeaderSlice;
 
+use crate::checksum::Sum;
 use crate::vip::Vip;
 
 /// Why bytes are not a packet that may cross a tunnel.
@@ -37,8 +38,8 @@ pub struct Ipv4Packet<'a> {
 pub struct FlowId([u8; FLOW_ID_LEN]);
 
 const FLOW_ID_LEN: usize = 13;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
 
 impl FlowId {
     /// `[source 4][destination 4][protocol][ports 4, or zeros]`
@@ -58,7 +59,7 @@ impl<'a> Ipv4Packet<'a> {
         if usize::from(header.total_len()) != bytes.len() {
             return Err(PacketError::TotalLength);
         }
-        if ones_complement_sum(header.slice()) != u16::MAX {
+        if !Sum::default().add(header.slice()).is_right() {
             return Err(PacketError::Checksum);
         }
         if !header.options().is_empty() {
@@ -123,15 +124,6 @@ impl<'a> Ipv4Packet<'a> {
     }
 }
 
-/// The sum of RFC 1071 over big-endian 16-bit words; 0xFFFF over a header with a right checksum.
-fn ones_complement_sum(bytes: &[u8]) -> u16 {
-    let (words, _) = bytes.as_chunks::<2>();
-    let sum: u32 = words.iter().map(|word| u32::from(u16::from_be_bytes(*word))).sum();
-    let folded = (sum & 0xFFFF) + (sum >> 16);
-    // At most 30 words are summed, so the second fold leaves no carry.
-    u16::try_from((folded & 0xFFFF) + (folded >> 16)).unwrap_or(u16::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,8 +142,8 @@ mod tests {
     fn with_checksum(mut packet: Vec<u8>) -> Vec<u8> {
         let header_len = usize::from(packet[0] & 0x0F) * 4;
         packet[10..12].fill(0);
-        let checksum = !ones_complement_sum(&packet[..header_len]);
-        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+        let checksum = Sum::default().add(&packet[..header_len]).checksum();
+        packet[10..12].copy_from_slice(&checksum);
         packet
     }
 
