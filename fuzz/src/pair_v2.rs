@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use dosp_proto::buffer::PacketBuf;
 use dosp_proto::identity::{IdentityKey, PublicKey};
 use dosp_proto::label::is_name;
+use dosp_proto::offload::Offloads;
 use dosp_proto::tunnel::v1::HELLO_LEN;
 use dosp_proto::tunnel::v2::{Endpoint, Ends, Kind, Message, OVERHEAD_LEN, Tunnel};
 use dosp_proto::vip::Vip;
@@ -106,7 +107,8 @@ impl Side {
         let (ours, theirs) = [(a, b), (b, a), (b, a), (a, b)][number];
         let name = ["a", "b", "not-b", "not-a"][number].to_owned();
         Self {
-            endpoint: Endpoint::new(identity, &[], Some(name), rng),
+            endpoint: Endpoint::new(identity, &[], Some(name), rng)
+                .with_super_packets(Offloads { tcp: true, udp: true }),
             tunnel: Tunnel::default(),
             ends: Ends { ours, theirs },
         }

@@ -207,6 +207,7 @@ impl Engine {
                 packets.clone().try_for_each(|packet| gate.admit(peer, packet))?;
                 Ok(Inbound::Packets(packets))
             }
+            Kind::SuperPacket => Err(DropReason::UnknownKind),
             Kind::Control => {
                 self.handle_control(from, content, now)?;
                 Ok(Inbound::Nothing)

@@ -102,10 +102,10 @@ impl Offloads {
     /// Neither.
     pub const NONE: Self = Self { tcp: false, udp: false };
 
-    /// Whether there is any.
+    /// Whether it is neither.
     #[must_use]
-    pub const fn is_any(self) -> bool {
-        self.tcp || self.udp
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
     }
 }
 

@@ -15,6 +15,7 @@ use super::wire::{Opening, Reply};
 use crate::identity::{IdentityKey, PublicKey};
 use crate::limit::TokenBucket;
 use crate::noise::{Initiator, MESSAGE_1_LEN, NoiseError, Responder, Terms};
+use crate::offload::Offloads;
 use crate::secret::{NetworkSecret, Psk};
 use crate::tunnel::v1::HELLO_LEN;
 use crate::vip::Vip;
@@ -115,13 +116,20 @@ impl Endpoint {
         Self {
             identity,
             psks,
-            introduction: Introduction::ours(name),
+            introduction: Introduction::ours(name, Offloads::NONE),
             next_index: rng.next_u32(),
             index_step: rng.next_u32() | 1,
             half_open: VecDeque::new(),
             openings: TokenBucket::new(OPENINGS_PER_SECOND, OPENINGS_PER_SECOND),
             strangers: TokenBucket::new(STRANGERS_PER_SECOND, STRANGERS_PER_SECOND),
         }
+    }
+
+    /// The same for a node that takes these super-packets, and says so in handshakes.
+    #[must_use]
+    pub fn with_super_packets(mut self, super_packets: Offloads) -> Self {
+        self.introduction = Introduction::ours(self.introduction.name, super_packets);
+        self
     }
 
     /// This node's key.
@@ -233,7 +241,8 @@ impl Endpoint {
         let read = half.responder.read_message_3(proof.noise);
         Some(read.map(|(key, payload, keys)| {
             let indices = (half.ours, half.theirs);
-            let session = Session::new(Role::Responder, indices, &keys, now, rng);
+            let session =
+                Session::new(Role::Responder, indices, &keys, &self.introduction, now, rng);
             Proved { key, introduction: Introduction::decode(&payload), session }
         }))
     }

@@ -48,6 +48,9 @@ pub enum Kind {
     Message,
     /// One IP packet.
     Packet,
+    /// A header of virtio-net and a packet that it says more of; see [`offload`](crate::offload).
+    /// Only for a node that takes some of them ([`Introduction::super_packets`]).
+    SuperPacket,
     /// A word between the two ends themselves; see [`Control`].
     Control,
     /// Several IP packets; see [`Packets`].
@@ -55,9 +58,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All kinds that are taken. 3, the super-packet, is reserved.
-    pub const ALL: &[Self] =
-        &[Self::Keepalive, Self::Message, Self::Packet, Self::Control, Self::Packets];
+    /// All kinds.
+    pub const ALL: &[Self] = &[
+        Self::Keepalive,
+        Self::Message,
+        Self::Packet,
+        Self::SuperPacket,
+        Self::Control,
+        Self::Packets,
+    ];
 
     /// The byte that stands for it.
     #[must_use]
@@ -66,6 +75,7 @@ impl Kind {
             Self::Keepalive => 0,
             Self::Message => 1,
             Self::Packet => 2,
+            Self::SuperPacket => 3,
             Self::Control => 4,
             Self::Packets => 5,
         }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Kind;
 use crate::label::is_name;
+use crate::offload::Offloads;
 
 /// What a node says of itself. Nobody vouches for the name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,16 +18,21 @@ pub struct Introduction {
     /// The longest DATA that it takes, in bytes.
     #[serde(default)]
     pub max_data_len: u32,
+    /// Which super-packets it takes, in frames of kind 3.
+    #[serde(default, skip_serializing_if = "Offloads::is_none")]
+    pub super_packets: Offloads,
 }
 
 impl Introduction {
-    /// Ours.
+    /// Of a node that takes these super-packets.
     #[must_use]
-    pub fn ours(name: Option<String>) -> Self {
+    pub(super) fn ours(name: Option<String>, super_packets: Offloads) -> Self {
+        let is_taken = |kind: &&Kind| **kind != Kind::SuperPacket || !super_packets.is_none();
         Self {
             name,
-            kinds: Kind::ALL.iter().map(|kind| kind.byte()).collect(),
+            kinds: Kind::ALL.iter().filter(is_taken).map(|kind| kind.byte()).collect(),
             max_data_len: super::MAX_DATA_LEN,
+            super_packets,
         }
     }
 
@@ -60,7 +66,7 @@ mod tests {
 
     #[test]
     fn introduction_is_json_and_unknown_fields_are_ignored() {
-        let ours = Introduction::ours(Some("bob".to_owned()));
+        let ours = Introduction::ours(Some("bob".to_owned()), Offloads::NONE);
         let text = String::from_utf8(ours.encode()).unwrap();
         assert_eq!(text, r#"{"name":"bob","kinds":[0,1,2,4,5],"max_data_len":1048568}"#);
         assert_eq!(Introduction::decode(text.as_bytes()), Some(ours.clone()));
@@ -69,5 +75,16 @@ mod tests {
         assert_eq!((later.name, later.kinds), (None, vec![0, 9]));
         assert_eq!(Introduction::decode(b"{"), None);
         assert_eq!(ours.nameless().name, None);
+    }
+
+    #[test]
+    fn super_packets_are_announced_by_who_takes_some() {
+        let ours = Introduction::ours(None, Offloads { tcp: true, udp: false });
+        let text = String::from_utf8(ours.encode()).unwrap();
+        let kinds = r#"{"kinds":[0,1,2,3,4,5],"max_data_len":1048568,"#;
+        let super_packets = r#""super_packets":{"tcp":true,"udp":false}}"#;
+        assert_eq!(text, [kinds, super_packets].concat());
+        assert_eq!(Introduction::decode(text.as_bytes()), Some(ours));
+        assert!(!Introduction::ours(None, Offloads::NONE).takes(Kind::SuperPacket));
     }
 }

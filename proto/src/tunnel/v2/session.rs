@@ -18,6 +18,7 @@ use rand::CryptoRng;
 use siphasher::sip::SipHasher13;
 
 use super::Kind;
+use super::payload::Introduction;
 use super::wire::{HEADER_LEN, Header, OVERHEAD_LEN, TAG_LEN};
 use crate::buffer::PacketBuf;
 use crate::noise::{Keys, nonce};
@@ -79,6 +80,8 @@ pub(super) struct Session {
     next_counter: u64,
     sealed_len: u64,
     window: ReplayWindow,
+    /// Whether we said in its handshake that we take them.
+    takes_super_packets: bool,
     /// Makes flow labels that tell a hub nothing but which frames belong together.
     flow_key: [u8; 16],
     pub(super) created_at: Instant,
@@ -95,10 +98,12 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
+    /// `ours` is what this side says of itself in the handshake.
     pub(super) fn new(
         role: Role,
         (local_index, remote_index): (u32, u32),
         keys: &Keys,
+        ours: &Introduction,
         now: Instant,
         rng: &mut impl CryptoRng,
     ) -> Self {
@@ -113,6 +118,7 @@ impl Session {
             next_counter: 0,
             sealed_len: 0,
             window: ReplayWindow::new(),
+            takes_super_packets: ours.takes(Kind::SuperPacket),
             flow_key,
             created_at: now,
         }
@@ -185,7 +191,11 @@ impl Session {
             .map_err(|_| OpenError::Forged)?;
         self.window.mark(counter);
         let (kind, content) = ciphertext.split_first_mut().ok_or(OpenError::UnknownKind)?;
-        Ok((Kind::from_byte(*kind).ok_or(OpenError::UnknownKind)?, content))
+        let kind = Kind::from_byte(*kind).ok_or(OpenError::UnknownKind)?;
+        if kind == Kind::SuperPacket && !self.takes_super_packets {
+            return Err(OpenError::UnknownKind);
+        }
+        Ok((kind, content))
     }
 
     pub(super) fn has_ended(&self, now: Instant) -> bool {

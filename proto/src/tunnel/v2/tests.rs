@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::buffer::PacketBuf;
 use crate::identity::IdentityKey;
+use crate::offload::Offloads;
 use crate::secret::NetworkSecret;
 use crate::tunnel::v1::HELLO_LEN;
 use crate::vip::Vip;
@@ -114,6 +115,17 @@ impl Pair {
         pair.start(A);
         pair.settle();
         assert!(pair.sides.iter().all(|side| side.tunnel.is_confirmed()));
+        pair
+    }
+
+    /// A pair whose sides take these super-packets, and whose `A` has begun to open.
+    fn begin_with(super_packets: [Offloads; 2]) -> Self {
+        let mut pair = Self::new();
+        pair.sides = pair.sides.map(|side| {
+            let taken = super_packets[usize::from(side.ends.ours > side.ends.theirs)];
+            Side { endpoint: side.endpoint.with_super_packets(taken), ..side }
+        });
+        pair.start(A);
         pair
     }
 

@@ -2,6 +2,7 @@
 //! only receive.
 
 mod handshake;
+mod peer;
 mod timers;
 
 use std::collections::VecDeque;
@@ -179,31 +180,6 @@ impl Tunnel {
     #[must_use]
     pub fn is_opening(&self) -> bool {
         self.opener.is_some() || self.proving.is_some()
-    }
-
-    /// The key at the other end of the session that is sent in, or of the last one.
-    #[must_use]
-    pub fn key(&self) -> Option<&PublicKey> {
-        let unconfirmed = self.proving.as_ref().filter(|_| self.current.is_none());
-        unconfirmed.map(|proving| &proving.key).or(self.key.as_ref())
-    }
-
-    /// What the peer says of itself; its name is a claim.
-    #[must_use]
-    pub fn introduction(&self) -> Option<&Introduction> {
-        self.introduction.as_ref()
-    }
-
-    /// When the session that is sent in was made.
-    #[must_use]
-    pub fn session_since(&self) -> Option<Instant> {
-        self.current.as_ref().map(|session| session.created_at)
-    }
-
-    /// When a frame or a proof of the peer last verified.
-    #[must_use]
-    pub fn verified_at(&self) -> Option<Instant> {
-        self.verified_at
     }
 
     /// Whether a frame with this receiver index is one of a session here.

@@ -188,7 +188,32 @@ fn flow_labels_tell_conversations_apart_and_nothing_else() {
 #[test]
 fn unknown_kinds_are_dropped_after_they_verified() {
     let mut pair = Pair::open();
-    let frame = pair.sides[A].tunnel.seal_byte(3, pair.now);
+    let frame = pair.sides[A].tunnel.seal_byte(6, pair.now);
     assert_eq!(pair.give(B, &frame), Err(OpenError::UnknownKind.to_string()));
     assert_eq!(pair.give(B, &frame), Err(OpenError::Repeated.to_string()));
+}
+
+#[test]
+fn super_packets_are_taken_by_who_said_so() {
+    let of_b = Offloads { tcp: true, udp: false };
+    let mut pair = Pair::begin_with([Offloads::NONE, of_b]);
+    assert_eq!(pair.sides[A].tunnel.takes(), Offloads::NONE);
+    let opening = pair.poll(A).unwrap();
+    pair.give(B, &opening).unwrap();
+    let answer = pair.poll(B).unwrap();
+    pair.give(A, &answer).unwrap();
+    // Message 2 has said it, and nothing has confirmed the session yet.
+    assert!(!pair.sides[A].tunnel.is_confirmed());
+    assert_eq!(pair.sides[A].tunnel.takes(), of_b);
+    pair.settle();
+    assert_eq!([A, B].map(|side| pair.sides[side].tunnel.takes()), [of_b, Offloads::NONE]);
+
+    let super_packet = Kind::SuperPacket.byte();
+    let frame = pair.sides[A].tunnel.seal_byte(super_packet, pair.now);
+    pair.give(B, &frame).unwrap();
+    assert_eq!(pair.sides[B].received, [(Kind::SuperPacket, Vec::new())]);
+    let frame = pair.sides[B].tunnel.seal_byte(super_packet, pair.now);
+    assert_eq!(pair.give(A, &frame), Err(OpenError::UnknownKind.to_string()));
+    pair.sides[A].tunnel.discard();
+    assert_eq!(pair.sides[A].tunnel.takes(), Offloads::NONE);
 }

@@ -137,15 +137,15 @@ impl Tunnel {
         rng: &mut impl CryptoRng,
     ) -> Result<(), HandshakeError> {
         let opener = self.opener.take().ok_or(HandshakeError::NoHandshake)?;
-        let payload = endpoint.introduction().encode();
-        let (noise, keys) = answer.answered.message_3(&payload)?;
+        let ours = endpoint.introduction();
+        let (noise, keys) = answer.answered.message_3(&ours.encode())?;
         let proof = Reply { sender: opener.index, receiver: answer.remote_index, noise: &noise };
         let data = proof.encode_proof();
         self.outgoing.push_back(data.clone());
         let indices = (opener.index, answer.remote_index);
         let [first_repeat, ..] = PROOF_REPEATS;
         self.proving = Some(Proving {
-            session: Session::new(Role::Initiator, indices, &keys, now, rng),
+            session: Session::new(Role::Initiator, indices, &keys, ours, now, rng),
             key: answer.key,
             introduction: answer.introduction,
             data,
