@@ -1,4 +1,5 @@
 mod check;
+mod golden;
 mod gro;
 mod reference;
 mod segments;
