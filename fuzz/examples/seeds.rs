@@ -40,8 +40,10 @@ fn main() {
     mpak();
     packet();
     sd();
+    splitter();
     tunnel();
     tunnel_v2();
+    vnet_header();
 }
 
 fn forwarded() {
@@ -329,6 +331,20 @@ fn sd() {
     write("sd", "no_text", b"\x01\x01\x01\xff\0\0\0\0");
 }
 
+/// Transport, size of a segment, repetitions; then the headers, most of which the target puts right.
+fn splitter() {
+    let headers =
+        |text: &str| [hex("45000000fffe400040000000070a0002070a0003"), hex(text)].concat();
+    let udp = [headers("0fa0003500000000"), vec![7; 92]].concat();
+    write("splitter", "udp", &[&[1, 0, 100, 20][..], &udp].concat());
+    write("splitter", "udp_short", &[&[1, 0, 8, 20][..], &udp].concat());
+    let tcp = |rest: &str| [headers(&("13880050ffffff00000003e9".to_owned() + rest)), vec![7; 90]];
+    let plain = tcp("5099fff000000000").concat();
+    write("splitter", "tcp", &[&[0, 1, 0, 200][..], &plain].concat());
+    let options = tcp("8099fff0000000000101080aaf33927d00000001").concat();
+    write("splitter", "tcp_with_options", &[&[0, 4, 0, 255][..], &options].concat());
+}
+
 fn tunnel() {
     // After the way in which the tunnel was opened: the steps. Records 0 and 1 are the hellos.
     let seal = |side: u8, number: u8| [0, side, number, 16];
@@ -378,8 +394,13 @@ fn tunnel_v2() {
         [1, 1, 3, 0, 1, 3, 1, 1, 2, 0, 1, 2, 1, 1, 1, 0, 1, 1, 1, 1, 0, 0, 1, 0, 1, 9, 0, 1];
     write("tunnel_v2", "replayed_handshake", &replayed);
     let kinds = [7, 0, 0, 18].into_iter().chain(*b"{\"name\":\"other-1\"}").chain([1, 0, 1]);
-    let echo = [7, 1, 3, 11, 1, 0, 0, 0, 0, 0, 0, 0, 7, b'h', b'i', 1, 0, 0];
-    write("tunnel_v2", "kinds", &[vec![0], kinds.collect(), echo.to_vec()].concat());
+    let super_packet = [7, 0, 3, 2, b'h', b'i', 1, 0, 1];
+    let echo = [7, 1, 4, 11, 1, 0, 0, 0, 0, 0, 0, 0, 7, b'h', b'i', 1, 0, 0];
+    write(
+        "tunnel_v2",
+        "kinds",
+        &[vec![0], kinds.collect(), super_packet.to_vec(), echo.to_vec()].concat(),
+    );
     let worn = [
         &[0][..],
         &seal(0, 3),
@@ -403,6 +424,27 @@ fn tunnel_v2() {
     write("tunnel_v2", "forgotten", &forgotten.concat());
     let garbage = [&[6, 0, 40][..], &[0xD2; 40]].concat();
     write("tunnel_v2", "garbage", &[vec![0], garbage.repeat(3)].concat());
+}
+
+/// Header and packet; the target puts length and checksum of IPv4 right by itself.
+fn vnet_header() {
+    let ipv4 = |protocol: &str| format!("4500000000014000 40{protocol}0000 070a0002 070a0003");
+    let udp = |len: &str| hex(&(ipv4("11") + "0fa00035" + len + "0000").replace(' ', ""));
+    let tcp = hex(&(ipv4("06") + "1388005000000001000003e95019fff000000000").replace(' ', ""));
+    for (name, header, packet) in [
+        ("plain", "00000000000000000000", udp("02c0")),
+        ("udp_partial", "01000000000014000600", udp("02c0")),
+        ("udp", "01051c00000114000600", udp("02c0")),
+        ("udp_short_segments", "01051c00640014000600", udp("02c0")),
+        ("udp_length", "01051c00000114000600", udp("02c1")),
+        ("tcp_partial", "01000000000014001000", tcp.clone()),
+        ("tcp", "01012800000114001000", tcp.clone()),
+        ("tcp_ecn", "01812800000114001000", tcp.clone()),
+        ("tcp_of_version_6", "01042800000114001000", tcp.clone()),
+        ("tcp_complete", "00012800000114001000", tcp.clone()),
+    ] {
+        write("vnet_header", name, &[hex(header), packet, vec![7; 696]].concat());
+    }
 }
 
 fn write(target: &str, name: &str, input: &[u8]) {

@@ -19,8 +19,10 @@ pub mod packet;
 mod pair;
 mod pair_v2;
 pub mod sd;
+pub mod splitter;
 pub mod tunnel;
 pub mod tunnel_v2;
+pub mod vnet_header;
 
 use input::Input;
 
@@ -42,6 +44,8 @@ pub const TARGETS: &[Target] = &[
     ("mpak", mpak::run),
     ("packet", packet::run),
     ("sd", sd::run),
+    ("splitter", splitter::run),
     ("tunnel", tunnel::run),
     ("tunnel_v2", tunnel_v2::run),
+    ("vnet_header", vnet_header::run),
 ];

@@ -41,7 +41,7 @@ fn defect(bytes: &[u8]) -> Option<PacketError> {
 }
 
 /// The same with length and checksum put right, or no change would ever get past them.
-fn repaired(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn repaired(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let header_len = bytes.first().map_or(0, |first| usize::from(first & 0x0F) * 4);
     let Ok(total_len) = u16::try_from(bytes.len()) else { return bytes };
