@@ -14,6 +14,7 @@ use dosp_proto::Now;
 use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, FrameDecoder};
 use dosp_proto::identity::IdentityKey;
 use dosp_proto::message::Hsk;
+use dosp_proto::offload::VnetHeader;
 use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::{Network, Vip};
 use etherparse::PacketBuilder;
@@ -67,13 +68,13 @@ impl Agent {
         let mut buffer = self.engine.buffer();
         buffer.space(1420)[..packet.len()].copy_from_slice(packet);
         buffer.truncate(packet.len());
-        self.engine.handle_packet(buffer, now, rng);
+        self.engine.handle_packet(VnetHeader::default(), buffer, now, rng);
     }
 
     fn take_frames(&mut self, now: Now, rng: &mut StdRng) {
         while let Some(frame) = self.decoder.next_frame().unwrap() {
             let inbound = self.engine.handle_frame(frame, now, rng);
-            self.num_packets += usize::from(matches!(inbound, Inbound::Packet(_)));
+            self.num_packets += usize::from(matches!(inbound, Inbound::Packet(..)));
         }
     }
 }

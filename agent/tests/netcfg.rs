@@ -11,6 +11,7 @@ use dosp_agent::engine::Overlay;
 use dosp_agent::host::{Host, TunHost};
 use dosp_agent::netcfg::{Conflict, NetConfig, NetError};
 use dosp_agent::tun::{LinuxTun, TunDevice, TunError};
+use dosp_proto::offload::VnetHeader;
 use dosp_proto::vip::{Network, Vip};
 use nix::sched::{CloneFlags, unshare};
 use tokio::net::UdpSocket;
@@ -50,18 +51,19 @@ fn packets_pass_in_both_directions() {
         let (tun, _) = configured_tun().await;
         let socket = UdpSocket::bind("7.10.0.2:4000").await.unwrap();
         socket.send_to(b"ping", "7.10.0.3:4001").await.unwrap();
-        let mut packet = next_ipv4(&tun).await;
+        let (header, mut packet) = next_ipv4(&tun).await;
         assert_eq!(&packet[12..20], [7, 10, 0, 2, 7, 10, 0, 3]);
         assert_eq!(&packet[28..], b"ping");
 
-        // Turned around, both checksums stay right: they are sums.
+        // Turned around, both checksums stay right: they are sums. That of UDP is left to us, and we
+        // leave it to the kernel again.
         let (src, dst) = (packet[12..16].to_vec(), packet[16..20].to_vec());
         packet[12..16].copy_from_slice(&dst);
         packet[16..20].copy_from_slice(&src);
         let (src, dst) = (packet[20..22].to_vec(), packet[22..24].to_vec());
         packet[20..22].copy_from_slice(&dst);
         packet[22..24].copy_from_slice(&src);
-        tun.try_send(&packet).unwrap();
+        tun.try_send(header, &packet).unwrap();
         let mut buffer = [0; 64];
         let received = timeout(Duration::from_secs(5), socket.recv_from(&mut buffer));
         let (len, from) = received.await.unwrap().unwrap();
@@ -76,7 +78,10 @@ fn dry_device_would_block_and_bad_packet_is_an_error_of_its_own() {
         let mut buffer = [0; 2048];
         while tun.try_recv(&mut buffer).is_ok() {}
         assert_eq!(tun.try_recv(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
-        assert_eq!(tun.try_send(&[0xFF; 40]).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(
+            tun.try_send(VnetHeader::default(), &[0xFF; 40]).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
     });
 }
 
@@ -262,11 +267,11 @@ async fn configured_tun() -> (LinuxTun, NetConfig) {
 }
 
 /// The kernel sends IPv6 words of its own as soon as the interface is up.
-async fn next_ipv4(tun: &LinuxTun) -> Vec<u8> {
+async fn next_ipv4(tun: &LinuxTun) -> (VnetHeader, Vec<u8>) {
     let mut buffer = vec![0; 2048];
     loop {
         match tun.try_recv(&mut buffer) {
-            Ok(len) if buffer[0] >> 4 == 4 => return buffer[..len].to_vec(),
+            Ok((header, len)) if buffer[0] >> 4 == 4 => return (header, buffer[..len].to_vec()),
             Ok(_) => {}
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::WouldBlock);

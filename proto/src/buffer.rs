@@ -37,6 +37,21 @@ impl From<&[u8]> for PacketBuf {
 }
 
 impl PacketBuf {
+    /// An empty one with [`Self::room`] for `len` bytes.
+    #[must_use]
+    pub fn with_room(len: usize) -> Self {
+        let mut buffer = Self::default();
+        buffer.space(len);
+        buffer.clear();
+        buffer
+    }
+
+    /// How long a content fits without an allocation, with a tag behind it, in bytes.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.bytes.len().saturating_sub(HEADROOM + TAILROOM)
+    }
+
     /// The content.
     #[must_use]
     pub fn content(&self) -> &[u8] {

@@ -43,8 +43,12 @@ drop_reasons! {
     NoRoute = "no_route",
     /// From the TUN: for the hub itself, and neither an echo request nor few enough of them.
     HubProhibited = "hub_prohibited",
-    /// From the TUN: more packets for a peer than the link takes.
+    /// From the TUN, or from a peer: what is said of checksums and segments does not fit the packet.
+    Offload = "offload",
+    /// From the TUN: more packets than the queue for the link holds.
     QueueFull = "queue_full",
+    /// From the TUN: it waited for the link for too long, as a sign to its sender.
+    QueueDelay = "queue_delay",
     /// From the TUN: an old packet gave way to a newer one while there was no tunnel.
     StagedTooMany = "staged_too_many",
     /// From the TUN: the peer is offline or does not answer.

@@ -108,7 +108,7 @@ impl Engine {
     pub fn say_goodbye(&mut self, now: Now, rng: &mut impl CryptoRng) {
         let open = self.peers.iter_mut().filter(|(_, peer)| peer.v2.is_confirmed());
         let told = open.filter_map(|(vip, peer)| {
-            peer.push_message(Item::Word(Control::Goodbye.encode())).then_some(*vip)
+            peer.push(Item::Word(Control::Goodbye.encode())).then_some(*vip)
         });
         for vip in told.collect::<Vec<_>>() {
             self.schedule(vip, now, rng);
@@ -117,7 +117,7 @@ impl Engine {
 }
 
 fn answer(peer: &mut Peer, reply: PacketBuf, now: Instant) -> Result<(), DropReason> {
-    if peer.echoes.take(now) && peer.push_message(Item::Word(reply)) {
+    if peer.echoes.take(now) && peer.push(Item::Word(reply)) {
         Ok(())
     } else {
         Err(DropReason::QueueFull)

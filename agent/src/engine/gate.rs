@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use dosp_proto::offload::Offload;
 use dosp_proto::packet::Ipv4Packet;
 use dosp_proto::vip::Vip;
 
@@ -44,7 +45,7 @@ impl Gate {
     pub(super) fn admit_version_1<'b>(
         &self,
         peer: &Peer,
-        message: &'b [u8],
+        message: &'b mut [u8],
     ) -> Result<Inbound<'b>, DropReason> {
         if !self.config.carries_ip || !self.is_ours(message) {
             let (from, version) = (self.from, Some(Version::One));
@@ -54,7 +55,7 @@ impl Gate {
             return Err(DropReason::Version1);
         }
         self.admit(peer, message)?;
-        Ok(Inbound::Packet(message))
+        Ok(Inbound::Packet(Offload::Plain, message))
     }
 
     fn is_ours(&self, bytes: &[u8]) -> bool {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use dosp_proto::Now;
 use dosp_proto::frame::{Frame, FrameType, S2c};
 use dosp_proto::message::{ErrorReport, HskFlag};
+use dosp_proto::offload::{Offload, VnetHeader};
 use dosp_proto::tunnel::v1::{self, OVERHEAD_LEN, ReceiveError, Received};
 use dosp_proto::tunnel::v2::{Kind, Message, Opened, Packets};
 use dosp_proto::vip::Vip;
@@ -31,8 +32,8 @@ const PONG_OF_0_1: &[u8] = &[0; 9];
 pub enum Inbound<'b> {
     /// Nothing for anybody outside.
     Nothing,
-    /// An IP packet for the TUN.
-    Packet(&'b [u8]),
+    /// An IP packet for the TUN, and what is left to be done to it.
+    Packet(Offload, &'b mut [u8]),
     /// Several of them.
     Packets(Packets<'b>),
     /// A raw message.
@@ -200,14 +201,21 @@ impl Engine {
             }
             Kind::Packet => {
                 gate.admit(peer, content)?;
-                Ok(Inbound::Packet(content))
+                Ok(Inbound::Packet(Offload::Plain, content))
+            }
+            Kind::SuperPacket => {
+                let (header, packet) =
+                    content.split_first_chunk_mut().ok_or(DropReason::Offload)?;
+                gate.admit(peer, packet)?;
+                let header = VnetHeader::from_wire(*header);
+                let offload = Offload::from_peer(header, packet, self.config.mtu)?;
+                Ok(Inbound::Packet(offload, packet))
             }
             Kind::Packets => {
                 let packets = Packets::parse(content).ok_or(DropReason::InnerPacket)?;
                 packets.clone().try_for_each(|packet| gate.admit(peer, packet))?;
                 Ok(Inbound::Packets(packets))
             }
-            Kind::SuperPacket => Err(DropReason::UnknownKind),
             Kind::Control => {
                 self.handle_control(from, content, now)?;
                 Ok(Inbound::Nothing)

@@ -10,6 +10,7 @@
 //! what others want to know out of [`Engine::poll_event`].
 
 mod batch;
+mod buffers;
 mod drops;
 mod echo;
 mod failure;
@@ -19,12 +20,14 @@ mod icmp;
 mod inbound;
 mod member;
 mod outbound;
+mod packets;
 mod peer;
 mod policy;
 mod reach;
 mod refusal;
 mod report;
 mod requests;
+mod sealing;
 mod trust;
 mod tunnels;
 
@@ -32,7 +35,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use dosp_proto::Now;
-use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, FrameType};
 use dosp_proto::identity::Fingerprint;
 use dosp_proto::limit::TokenBucket;
@@ -57,9 +59,11 @@ pub use self::report::{PeerReport, Proven, TunnelReport, TunnelState};
 pub use self::requests::{ANSWER_TIMEOUT, CALL_TIMEOUT, HubAnswer, HubRequest, RequestError};
 pub use self::trust::{ResolveError, Trust, TrustError};
 
+use self::buffers::Buffers;
 use self::echo::EchoUnderWay;
 use self::member::Member;
-use self::peer::{Item, Peer};
+use self::packets::PacketQueue;
+use self::peer::Peer;
 use self::requests::Asked;
 use crate::known_peers::KnownPeers;
 
@@ -88,16 +92,30 @@ pub struct Overlay {
 }
 
 /// How the engine treats what it gets.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct EngineConfig {
     /// Whether there is a TUN: without one, IP from peers is a raw message like any other.
     pub carries_ip: bool,
+    /// The TUN's MTU in bytes: no segment of a peer's super-packet may be longer.
+    pub mtu: u16,
     /// Deliver IP only from peers to which this host has lately sent some.
     pub shields_up: bool,
     /// The tunnels that are opened and answered.
     pub c2c: C2c,
     /// What version 1 is used for.
     pub version1: Version1,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            carries_ip: false,
+            mtu: u16::MAX,
+            shields_up: false,
+            c2c: C2c::default(),
+            version1: Version1::default(),
+        }
+    }
 }
 
 /// What the rest of the agent may want to know.
@@ -161,7 +179,9 @@ pub struct Engine {
     hub: Hsk,
     linked: bool,
     peers: BTreeMap<Vip, Peer>,
-    /// Peers with an open tunnel and something to send, each once; see [`Peer::in_round`].
+    /// Packets for peers with an open tunnel.
+    packets: PacketQueue,
+    /// Peers with an open tunnel and messages to send, each once; see [`Peer::in_round`].
     round: VecDeque<Vip>,
     /// When to look at which peer; see [`Peer::timer_at`].
     timers: BTreeSet<(Instant, Vip)>,
@@ -185,8 +205,8 @@ pub struct Engine {
     events: VecDeque<Event>,
     drops: Drops,
     unreachables: TokenBucket,
-    /// Buffers of packets that were sent, for packets to come.
-    spare: Vec<PacketBuf>,
+    /// Of packets that were sent, for packets to come.
+    buffers: Buffers,
 }
 
 impl Engine {
@@ -206,6 +226,7 @@ impl Engine {
             hub: Hsk::OURS,
             linked: false,
             peers: BTreeMap::new(),
+            packets: PacketQueue::new(),
             round: VecDeque::new(),
             control: Vec::new(),
             hub_pings: VecDeque::new(),
@@ -215,7 +236,7 @@ impl Engine {
             events: VecDeque::new(),
             drops: Drops::default(),
             unreachables: TokenBucket::new(UNREACHABLES_PER_SECOND, UNREACHABLES_PER_SECOND),
-            spare: Vec::new(),
+            buffers: Buffers::default(),
         }
     }
 
@@ -230,7 +251,7 @@ impl Engine {
     fn readdress(&mut self, overlay: Overlay, now: Now, rng: &mut impl CryptoRng) {
         let readdressed = self.overlay.is_some_and(|before| before.vip != overlay.vip);
         if readdressed {
-            self.drop_staged_packets();
+            self.drop_all_waiting();
         }
         self.overlay = Some(overlay);
         let mut waiting = Vec::new();
@@ -269,18 +290,11 @@ impl Engine {
             peer.end_version_1();
             peer.v2.give_up_opening();
             (peer.in_round, peer.no_answer_at) = (false, None);
-            let mut kept = VecDeque::new();
             while let Some(item) = peer.pop() {
-                match item {
-                    Item::Packet(..) => kept.push_front(item),
-                    other => failed.extend(other.ticket()),
-                }
-            }
-            kept.into_iter().for_each(|item| peer.unpop(item));
-            for _ in 0..peer.trim() {
-                self.drops.add(DropReason::StagedTooMany);
+                failed.extend(item.ticket());
             }
         }
+        self.stage_queued();
         let lost = |ticket| Event::MessageFailed(ticket, MessageFailure::LinkLost);
         self.events.extend(failed.into_iter().map(lost));
     }
@@ -300,9 +314,9 @@ impl Engine {
         self.events.pop_front()
     }
 
-    /// Counts a drop that happened outside.
-    pub fn count_drop(&mut self, reason: DropReason) {
-        self.drops.add(reason);
+    /// Counts drops that happened outside.
+    pub fn count_drops(&mut self, reason: DropReason, times: usize) {
+        self.drops.add_times(reason, times);
     }
 
     /// When [`Self::handle_timeout`] wants to be called.
@@ -350,15 +364,17 @@ impl Engine {
         Some(peer)
     }
 
-    fn drop_staged_packets(&mut self) {
-        for peer in self.peers.values_mut() {
-            while let Some(item) = peer.pop() {
-                if let Some(ticket) = item.ticket() {
-                    let failure = MessageFailure::LinkLost;
-                    self.events.push_back(Event::MessageFailed(ticket, failure));
-                } else {
-                    self.drops.add(DropReason::Readdressed);
-                }
+    /// Our vIP is another one: what waits came from the old one.
+    fn drop_all_waiting(&mut self) {
+        self.stage_queued();
+        let vips: Vec<Vip> = self.peers.keys().copied().collect();
+        for vip in vips {
+            while let Some(item) = self.peers.get_mut(&vip).and_then(Peer::pop) {
+                self.fail_item(item, &MessageFailure::LinkLost);
+            }
+            while let Some(packet) = self.unstage(vip) {
+                self.drops.add(DropReason::Readdressed);
+                self.recycle(packet.buffer);
             }
         }
     }

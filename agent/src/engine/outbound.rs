@@ -1,26 +1,26 @@
-//! From the local host to the hub: look-up, staging, sealing.
+//! From the local host to the hub: look-up, queueing, and whose turn it is.
 
 use dosp_proto::Now;
 use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, FrameType};
+use dosp_proto::offload::{Offload, OffloadError, VnetHeader};
 use dosp_proto::packet::{FlowId, Ipv4Packet};
 use dosp_proto::tunnel::v2::Kind;
 use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 use std::time::Instant;
 
-use super::peer::{Item, Pushed};
-use super::policy::Version1;
+use super::packets::Packet;
+use super::peer::Item;
 use super::reach::Place;
 use super::{
     Batch, DropReason, Engine, Event, HubPing, MAX_CONTROL_LEN, MAX_HUB_PINGS, MessageFailure,
-    Overlay, Refusal, Ticket, Version, answer_unreachable, icmp,
+    Overlay, Ticket, Version, answer_unreachable, icmp,
 };
 
-/// One peer sends so much before it is the next one's turn, in bytes.
+/// One peer's messages, or the packets of all, are sent up to so many bytes before it is the others'
+/// turn.
 const QUANTUM_LEN: usize = 16 * 1024;
-/// Buffers kept for packets to come.
-const MAX_SPARE: usize = 512;
 
 /// Why a raw message was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,21 +40,30 @@ pub enum SendError {
 }
 
 impl Engine {
-    /// An empty buffer to read a packet into.
+    /// An empty buffer to read a packet into, with room for every one.
     pub fn buffer(&mut self) -> PacketBuf {
-        self.spare.pop().unwrap_or_default()
+        self.buffers.take_large()
     }
 
     /// Takes a buffer back that is not needed.
     pub fn recycle(&mut self, buffer: PacketBuf) {
-        if self.spare.len() < MAX_SPARE {
-            self.spare.push(buffer);
-        }
+        self.buffers.put(buffer);
     }
 
-    /// Takes an IP packet from the local host.
-    pub fn handle_packet(&mut self, buffer: PacketBuf, now: Now, rng: &mut impl CryptoRng) {
-        let (dst, flow) = match self.admit_packet(buffer.content(), now.instant) {
+    /// Takes an IP packet from the local host, with what the kernel says of it.
+    pub fn handle_packet(
+        &mut self,
+        header: VnetHeader,
+        buffer: PacketBuf,
+        now: Now,
+        rng: &mut impl CryptoRng,
+    ) {
+        let offload = Offload::from_tun(header, buffer.content()).map_err(DropReason::from);
+        let admitted = offload.and_then(|offload| {
+            let to = self.admit_packet(buffer.content(), now.instant)?;
+            Ok(to.map(|(to, flow)| (to, flow, offload)))
+        });
+        let (dst, flow, offload) = match admitted {
             Ok(Some(admitted)) => admitted,
             Ok(None) => return self.recycle(buffer),
             Err(reason) => {
@@ -67,16 +76,12 @@ impl Engine {
             return self.recycle(buffer);
         };
         let is_first = peer.addressed_at.replace(now.instant).is_none();
-        let pushed = peer.push_packet(flow, buffer);
         if is_first {
             self.known.address(dst);
         }
+        let buffer = self.buffers.fit(buffer);
+        self.push_packet(dst, Packet { flow, offload, buffer }, now.instant);
         self.schedule(dst, now, rng);
-        match pushed {
-            Pushed::Queued => {}
-            Pushed::Displaced => self.count_peer_drop(dst, DropReason::StagedTooMany),
-            Pushed::Full => self.count_peer_drop(dst, DropReason::QueueFull),
-        }
     }
 
     /// The peer that a packet goes to, and its flow; `None` where the hub was asked instead.
@@ -171,7 +176,7 @@ impl Engine {
     ) -> Result<(), SendError> {
         self.peer_overlay(to)?;
         let peer = self.peer_entry(to, now.instant).ok_or(SendError::Busy(to))?;
-        if !peer.push_message(item) {
+        if !peer.push(item) {
             return Err(SendError::Busy(to));
         }
         peer.addressed_at = Some(now.instant);
@@ -228,29 +233,33 @@ impl Engine {
         if self.control.len() < MAX_CONTROL_LEN { Ok(()) } else { Err(SendError::Busy(to)) }
     }
 
-    /// Puts a peer with something to send into the round, or opens its tunnel first.
+    /// Lets what waits for a peer take part in the turns, or opens its tunnel first.
     pub(super) fn schedule(&mut self, vip: Vip, now: Now, rng: &mut impl CryptoRng) {
         let Some(peer) = self.peers.get_mut(&vip) else { return };
         if peer.is_idle() || !self.linked {
             return;
         }
         if peer.version().is_none() {
-            self.open_tunnel(vip, now, rng);
-        } else if !peer.in_round {
+            return self.open_tunnel(vip, now, rng);
+        }
+        if peer.has_items() && !peer.in_round {
             peer.in_round = true;
             self.round.push_back(vip);
         }
+        self.queue_staged(vip, now.instant);
     }
 
     /// Whether [`Self::poll_transmit`] has something.
     #[must_use]
     pub fn wants_transmit(&self) -> bool {
-        self.linked && !(self.control.is_empty() && self.round.is_empty())
+        let has_nothing =
+            self.control.is_empty() && self.round.is_empty() && self.packets.is_empty();
+        self.linked && !has_nothing
     }
 
-    /// Appends sealed frames to `out`, in turns of all peers, until it holds `max_len` bytes or
-    /// nothing waits any more. The last frame may go beyond. Takes the buffers back that `out` has
-    /// done with.
+    /// Appends sealed frames to `out` until it holds `max_len` bytes or nothing waits any more: each
+    /// peer's messages and the packets of all take turns. The last frame may go beyond. Takes the
+    /// buffers back that `out` has done with.
     pub fn poll_transmit(
         &mut self,
         out: &mut Batch,
@@ -267,9 +276,18 @@ impl Engine {
             if out.len() >= max_len {
                 return;
             }
-            let (Some(vip), Some(overlay)) = (self.round.pop_front(), self.overlay) else { return };
+            let Some(overlay) = self.overlay else { return };
+            if !self.packets.is_empty() {
+                self.seal_packets(out, (out.len() + QUANTUM_LEN).min(max_len), now, rng);
+            }
+            let Some(vip) = self.round.pop_front() else {
+                if self.packets.is_empty() && self.control.is_empty() {
+                    return;
+                }
+                continue;
+            };
             let turn_end = (out.len() + QUANTUM_LEN).min(max_len);
-            self.seal_turn((vip, overlay.vip), out, turn_end, now.instant);
+            self.seal_items((vip, overlay.vip), out, turn_end, now.instant);
             if let Some(peer) = self.peers.get_mut(&vip) {
                 peer.in_round = false;
             }
@@ -278,23 +296,20 @@ impl Engine {
         }
     }
 
-    /// Seals what waits for one peer until `out` holds `turn_end` bytes.
-    fn seal_turn(&mut self, ends: (Vip, Vip), out: &mut Batch, turn_end: usize, now: Instant) {
+    /// Seals messages and words for one peer until `out` holds `turn_end` bytes.
+    fn seal_items(&mut self, ends: (Vip, Vip), out: &mut Batch, turn_end: usize, now: Instant) {
         let (vip, _) = ends;
         while out.len() < turn_end {
             let Some(peer) = self.peers.get_mut(&vip) else { return };
             let Some(mut item) = peer.pop() else { return };
-            if let Some(why) = refused_in(peer.version(), &item, self.config.version1) {
-                self.fail(vip, item, &why, DropReason::Version1, now);
-                if let MessageFailure::Refused(refusal) = why {
-                    self.say_refusal(vip, refusal);
-                }
+            // Version 1 knows no echo and no words.
+            if peer.version() == Some(Version::One)
+                && matches!(item, Item::Echo(..) | Item::Word(_))
+            {
+                self.fail_item(item, &MessageFailure::NoEcho);
                 continue;
             }
             let sealed = match &mut item {
-                Item::Packet(flow, buffer) => {
-                    peer.seal(Kind::Packet, Some(*flow), buffer, ends, now)
-                }
                 Item::Message(_, buffer) => peer.seal(Kind::Message, None, buffer, ends, now),
                 Item::Echo(_, buffer) | Item::Word(buffer) => {
                     peer.seal(Kind::Control, None, buffer, ends, now)
@@ -312,7 +327,7 @@ impl Engine {
     /// Puts what was sealed on its way, with a PING to the hub behind it where its fate is awaited.
     fn transmit(&mut self, vip: Vip, item: Item, out: &mut Batch, now: Instant) {
         let (mut buffer, ping) = match item {
-            Item::Packet(_, buffer) | Item::Word(buffer) => return out.push(buffer),
+            Item::Word(buffer) => return out.push(buffer),
             Item::Tunnel(ticket) => {
                 let report = self.tunnel_report(vip);
                 return self.events.extend(report.map(|report| Event::TunnelReady(ticket, report)));
@@ -331,13 +346,11 @@ impl Engine {
     }
 }
 
-/// Why `item` must not go into a tunnel of this version.
-fn refused_in(version: Option<Version>, item: &Item, version1: Version1) -> Option<MessageFailure> {
-    match (version?, item) {
-        (Version::Two, _) => None,
-        (Version::One, Item::Packet(..)) if version1 == Version1::All => None,
-        (Version::One, Item::Packet(..)) => Some(MessageFailure::Refused(Refusal::Version1Only)),
-        (Version::One, Item::Echo(..) | Item::Word(_)) => Some(MessageFailure::NoEcho),
-        (Version::One, Item::Message(..) | Item::Tunnel(_)) => None,
+impl From<OffloadError> for DropReason {
+    fn from(error: OffloadError) -> Self {
+        match error {
+            OffloadError::Packet(error) => error.into(),
+            _ => Self::Offload,
+        }
     }
 }

@@ -14,11 +14,9 @@ use dosp_proto::tunnel::{v1, v2};
 use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 
+use super::packets::Packet;
 use super::{Drops, Refusal, Ticket};
 
-/// So much waits for a peer whose tunnel is open, in bytes: 20 ms at 100 Mbit/s. More would only
-/// be delay, which the senders' own congestion control is to see as loss.
-const MAX_QUEUED_LEN: usize = 256 * 1024;
 /// So many packets wait while there is no tunnel; a newer one takes the place of the oldest.
 const MAX_STAGED: usize = 64;
 /// Raw messages are never dropped, so their senders are told when so many bytes wait.
@@ -37,12 +35,10 @@ pub enum Version {
     Two,
 }
 
-/// What waits to be sealed.
+/// What waits to be sealed, and is never dropped.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// An IP packet, which may be dropped.
-    Packet(FlowId, PacketBuf),
-    /// A raw message, which may not.
+    /// A raw message.
     Message(Ticket, PacketBuf),
     /// A request for a sign of life, which names its ticket.
     Echo(Ticket, PacketBuf),
@@ -55,10 +51,7 @@ pub(super) enum Item {
 impl Item {
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Packet(_, buffer)
-            | Self::Message(_, buffer)
-            | Self::Echo(_, buffer)
-            | Self::Word(buffer) => buffer.len(),
+            Self::Message(_, buffer) | Self::Echo(_, buffer) | Self::Word(buffer) => buffer.len(),
             Self::Tunnel(_) => 0,
         }
     }
@@ -69,12 +62,8 @@ impl Item {
             Self::Message(ticket, _) | Self::Echo(ticket, _) | Self::Tunnel(ticket) => {
                 Some(*ticket)
             }
-            Self::Packet(..) | Self::Word(_) => None,
+            Self::Word(_) => None,
         }
-    }
-
-    fn is_packet(&self) -> bool {
-        matches!(self, Self::Packet(..))
     }
 }
 
@@ -95,9 +84,12 @@ pub(super) struct Peer {
     /// Before this, an answer of version 2 may still come to an opening that was answered in
     /// version 1: nothing is sent in that tunnel yet.
     pub(super) v1_usable_at: Option<Instant>,
-    queue: VecDeque<Item>,
-    packets_len: usize,
-    messages_len: usize,
+    items: VecDeque<Item>,
+    items_len: usize,
+    /// Packets that wait for a tunnel.
+    staged: VecDeque<Packet>,
+    /// Bytes of packets that wait for the link, in the queue that all peers share.
+    pub(super) queued_len: usize,
     /// Whether it stands in the engine's round.
     pub(super) in_round: bool,
     pub(super) traffic: Traffic,
@@ -120,24 +112,16 @@ pub(super) struct Peer {
     pub(super) timer_at: Option<Instant>,
 }
 
-/// The outcome of [`Peer::push_packet`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pushed {
-    Queued,
-    /// Queued, and the oldest packet gave way.
-    Displaced,
-    Full,
-}
-
 impl Peer {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             v1: v1::Tunnel::default(),
             v2: v2::Tunnel::default(),
             v1_usable_at: None,
-            queue: VecDeque::new(),
-            packets_len: 0,
-            messages_len: 0,
+            items: VecDeque::new(),
+            items_len: 0,
+            staged: VecDeque::new(),
+            queued_len: 0,
             in_round: false,
             traffic: Traffic::default(),
             drops: Drops::default(),
@@ -220,78 +204,51 @@ impl Peer {
         sealed
     }
 
-    pub(super) fn push_packet(&mut self, flow: FlowId, packet: PacketBuf) -> Pushed {
-        let mut outcome = Pushed::Queued;
-        if self.version().is_some() {
-            if self.packets_len + packet.len() > MAX_QUEUED_LEN {
-                return Pushed::Full;
-            }
-        } else if self.trim_staged(MAX_STAGED - 1) > 0 {
-            outcome = Pushed::Displaced;
-        }
-        self.push(Item::Packet(flow, packet));
-        outcome
+    /// Keeps a packet until there is a tunnel; returns the oldest one, where that gives way to it.
+    pub(super) fn stage(&mut self, packet: Packet) -> Option<Packet> {
+        self.staged.push_back(packet);
+        (self.staged.len() > MAX_STAGED).then(|| self.staged.pop_front()).flatten()
+    }
+
+    pub(super) fn unstage(&mut self) -> Option<Packet> {
+        self.staged.pop_front()
     }
 
     /// Takes what is no IP packet; `false` where too much waits.
-    pub(super) fn push_message(&mut self, item: Item) -> bool {
-        if self.messages_len + item.len() > MAX_MESSAGES_LEN && self.messages_len > 0 {
+    pub(super) fn push(&mut self, item: Item) -> bool {
+        if self.items_len + item.len() > MAX_MESSAGES_LEN && self.items_len > 0 {
             return false;
         }
-        self.push(item);
+        self.items_len += item.len();
+        self.items.push_back(item);
         true
-    }
-
-    fn push(&mut self, item: Item) {
-        *self.waiting_len(&item) += item.len();
-        self.queue.push_back(item);
     }
 
     /// Back to the front: it could not be sealed after all.
     pub(super) fn unpop(&mut self, item: Item) {
-        *self.waiting_len(&item) += item.len();
-        self.queue.push_front(item);
+        self.items_len += item.len();
+        self.items.push_front(item);
     }
 
     pub(super) fn pop(&mut self) -> Option<Item> {
-        let item = self.queue.pop_front()?;
-        let len = item.len();
-        let waiting = self.waiting_len(&item);
-        *waiting = waiting.saturating_sub(len);
+        let item = self.items.pop_front()?;
+        self.items_len -= item.len();
         Some(item)
     }
 
+    /// Whether nothing waits for a tunnel or for its turn in one.
     pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty()
+        self.items.is_empty() && self.staged.is_empty() && self.queued_len == 0
+    }
+
+    pub(super) fn has_items(&self) -> bool {
+        !self.items.is_empty()
     }
 
     /// Bytes that wait.
-    pub(super) fn queued_len(&self) -> usize {
-        self.packets_len + self.messages_len
-    }
-
-    /// Drops the oldest packets until at most so many are left; returns how many went.
-    pub(super) fn trim(&mut self) -> usize {
-        self.trim_staged(MAX_STAGED)
-    }
-
-    fn trim_staged(&mut self, max_packets: usize) -> usize {
-        let packets = self.queue.iter().filter(|item| item.is_packet()).count();
-        let mut excess = packets.saturating_sub(max_packets);
-        let trimmed = excess;
-        self.queue.retain(|item| {
-            let goes = item.is_packet() && excess > 0;
-            if goes {
-                excess -= 1;
-                self.packets_len -= item.len();
-            }
-            !goes
-        });
-        trimmed
-    }
-
-    fn waiting_len(&mut self, item: &Item) -> &mut usize {
-        if item.is_packet() { &mut self.packets_len } else { &mut self.messages_len }
+    pub(super) fn waiting_len(&self) -> usize {
+        let staged: usize = self.staged.iter().map(Packet::len).sum();
+        self.items_len + staged + self.queued_len
     }
 }
 

@@ -133,7 +133,7 @@ impl Engine {
             rx_bytes: peer.traffic.rx_bytes,
             tx_frames: peer.traffic.tx_frames,
             tx_bytes: peer.traffic.tx_bytes,
-            queued_len: peer.queued_len(),
+            queued_len: peer.waiting_len(),
             drops: peer.drops.clone(),
             refusal: peer.refusal.clone(),
             way: self.way_to(*vip),

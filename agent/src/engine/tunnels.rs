@@ -8,6 +8,7 @@ use dosp_proto::tunnel::v2::Ends;
 use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 
+use super::packets::Packet;
 use super::peer::{Item, hello};
 use super::policy::{C2c, Version1};
 use super::{
@@ -135,23 +136,30 @@ impl Engine {
             return;
         }
         while let Some(item) = self.peers.get_mut(&vip).and_then(|peer| peer.pop()) {
-            self.fail(vip, item, why, DropReason::Unreachable, now);
+            self.fail_item(item, why);
+        }
+        while let Some(packet) = self.unstage(vip) {
+            self.fail_packet(vip, packet, why, DropReason::Unreachable, now);
         }
     }
 
     /// Tells whoever it may concern that `item` is not sent.
-    pub(super) fn fail(
+    pub(super) fn fail_item(&mut self, item: Item, why: &MessageFailure) {
+        if let Some(ticket) = item.ticket() {
+            self.events.push_back(Event::MessageFailed(ticket, why.clone()));
+        }
+    }
+
+    /// Tells the local host that a packet is not sent.
+    pub(super) fn fail_packet(
         &mut self,
         vip: Vip,
-        item: Item,
+        packet: Packet,
         why: &MessageFailure,
         reason: DropReason,
         now: Instant,
     ) {
-        if let Some(ticket) = item.ticket() {
-            self.events.push_back(Event::MessageFailed(ticket, why.clone()));
-        }
-        let Item::Packet(_, buffer) = item else { return };
+        let buffer = packet.buffer;
         self.count_peer_drop(vip, reason);
         if let Some(overlay) = self.overlay {
             let unreachable = match (reason, why) {

@@ -46,10 +46,12 @@ use crate::link::{
     self, Credentials, DialError, HubAddr, Join, JoinConfig, JoinError, Joined, Membership,
 };
 use crate::peer_name::PeerName;
-use crate::tun::TunDevice;
+use crate::tun::{MAX_PACKET_LEN, TunDevice, TunWriter};
 
 /// Packets taken from the TUN in one turn.
 const MAX_PACKETS: usize = 64;
+/// And their bytes, beyond which no other is begun.
+const MAX_RECEIVED_LEN: usize = 256 * 1024;
 /// Reads from the socket in one turn.
 const MAX_READS: usize = 8;
 
@@ -103,6 +105,7 @@ pub struct Node<T, H> {
     vip: Option<Vip>,
     reconnect: bool,
     tun: Option<T>,
+    tun_writer: TunWriter,
     host: H,
     engine: Engine,
     link: Link,
@@ -132,7 +135,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     /// A node that has not dialled yet, and the way to it.
     #[must_use]
     pub fn new(config: NodeConfig, tun: Option<T>, host: H) -> (Self, NodeHandle) {
-        let NodeConfig { hubs, access, vip, reconnect, engine, identity, known } = config;
+        let NodeConfig { hubs, access, vip, reconnect, mut engine, identity, known } = config;
         let (handle, ends) = NodeHandle::new(&known);
         let mut rng: StdRng = rand::make_rng();
         let NodeIdentity { key, secrets, name } = identity;
@@ -144,7 +147,11 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             insists_on_name: access.insists_on_name,
             is_guest: access.is_guest,
         };
-        let endpoint = Endpoint::new(key, &secrets, name.map(String::from), &mut rng);
+        let mut endpoint = Endpoint::new(key, &secrets, name.map(String::from), &mut rng);
+        if let Some(tun) = &tun {
+            engine.mtu = tun.mtu();
+            endpoint = endpoint.with_super_packets(tun.offloads());
+        }
         let node = Self {
             engine: Engine::new(engine, endpoint, known),
             link: Link::Dialling(dialling(&hubs)),
@@ -153,6 +160,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             vip,
             reconnect,
             tun,
+            tun_writer: TunWriter::default(),
             host,
             backoff: Backoff::new(),
             rng,
@@ -236,12 +244,17 @@ impl<T: TunDevice, H: Host> Node<T, H> {
 
     fn recv_packets(&mut self) -> Result<(), NodeError<H::Error>> {
         let Some(tun) = &self.tun else { return Ok(()) };
+        let mut received_len = 0;
         for _ in 0..MAX_PACKETS {
+            if received_len >= MAX_RECEIVED_LEN {
+                break;
+            }
             let mut buffer = self.engine.buffer();
-            match tun.try_recv(buffer.space(tun.mtu().into())) {
-                Ok(len) => {
+            match tun.try_recv(buffer.space(MAX_PACKET_LEN)) {
+                Ok((header, len)) => {
+                    received_len += len;
                     buffer.truncate(len);
-                    self.engine.handle_packet(buffer, clock::now(), &mut self.rng);
+                    self.engine.handle_packet(header, buffer, clock::now(), &mut self.rng);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     self.engine.recycle(buffer);

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::engine::{DropReason, Engine, Inbound};
 use crate::host::Host;
 use crate::link::Joined;
-use crate::tun::TunDevice;
+use crate::tun::{TunDevice, TunWriter};
 use rand::rngs::StdRng;
 
 /// The longest text of a hub that is shown.
@@ -38,6 +38,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             tun: self.tun.as_ref(),
             listeners: &mut self.listeners,
             rng: &mut self.rng,
+            tun_writer: &mut self.tun_writer,
         };
         let mut joined = None;
         for _ in 0..MAX_READS {
@@ -71,6 +72,7 @@ struct Delivery<'n, T> {
     tun: Option<&'n T>,
     listeners: &'n mut Vec<Listener>,
     rng: &'n mut StdRng,
+    tun_writer: &'n mut TunWriter,
 }
 
 impl<T: TunDevice> Delivery<'_, T> {
@@ -90,39 +92,38 @@ impl<T: TunDevice> Delivery<'_, T> {
                 connection.stray_pongs -= 1;
             } else {
                 let inbound = self.engine.handle_frame(frame, clock::now(), self.rng);
-                self.deliver(inbound);
+                let num_refused = self.deliver(inbound);
+                self.engine.count_drops(DropReason::TunWrite, num_refused);
             }
         }
         Ok(None)
     }
 
-    fn deliver(&mut self, inbound: Inbound<'_>) {
-        match inbound {
-            Inbound::Nothing => {}
-            Inbound::Packet(packet) => self.deliver_packet(packet),
-            Inbound::Packets(packets) => packets.for_each(|packet| self.deliver_packet(packet)),
-            Inbound::Message { from, version, data } => {
+    /// Returns how many packets the host did not take.
+    fn deliver(&mut self, inbound: Inbound<'_>) -> usize {
+        match (inbound, self.tun) {
+            (Inbound::Packet(offload, packet), Some(tun)) => {
+                self.tun_writer.write(tun, offload, packet)
+            }
+            (Inbound::Packets(packets), Some(tun)) => {
+                packets.map(|packet| self.tun_writer.write_plain(tun, packet)).sum()
+            }
+            (Inbound::Message { from, version, data }, _) => {
                 publish(
                     self.listeners,
                     &Message { from: Some(from), version, data: data.to_vec() },
                 );
+                0
             }
-        }
-    }
-
-    fn deliver_packet(&mut self, packet: &[u8]) {
-        if let Some(tun) = self.tun
-            && let Err(error) = tun.try_send(packet)
-        {
-            tracing::trace!(%error, "the TUN did not take a packet");
-            self.engine.count_drop(DropReason::TunWrite);
+            (Inbound::Nothing | Inbound::Packet(..) | Inbound::Packets(_), _) => 0,
         }
     }
 
     /// Hands the engine's own packets to the local host.
     fn answer_tun(&mut self) {
         while let Some(packet) = self.engine.poll_tun() {
-            self.deliver_packet(&packet);
+            let num_refused = self.tun.map_or(0, |tun| self.tun_writer.write_plain(tun, &packet));
+            self.engine.count_drops(DropReason::TunWrite, num_refused);
         }
     }
 }

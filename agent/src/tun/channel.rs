@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use dosp_proto::offload::{Offloads, VnetHeader};
+use nix::errno::Errno;
 use tokio::sync::Notify;
 
 use super::TunDevice;
@@ -17,7 +19,8 @@ pub const CAPACITY: usize = 1000;
 pub fn channel() -> (ChannelTun, ChannelTunPeer) {
     let (outbound, inbound) = (Arc::<Queue>::default(), Arc::<Queue>::default());
     let peer = ChannelTunPeer { outbound: Arc::clone(&outbound), inbound: Arc::clone(&inbound) };
-    (ChannelTun { outbound, inbound }, peer)
+    let offloads = Offloads { tcp: true, udp: true };
+    (ChannelTun { outbound, inbound, offloads, refuses_super_packets: false }, peer)
 }
 
 /// The agent's end.
@@ -25,6 +28,22 @@ pub fn channel() -> (ChannelTun, ChannelTunPeer) {
 pub struct ChannelTun {
     outbound: Arc<Queue>,
     inbound: Arc<Queue>,
+    offloads: Offloads,
+    refuses_super_packets: bool,
+}
+
+impl ChannelTun {
+    /// The same, of a host that gives and takes these super-packets.
+    #[must_use]
+    pub fn with_offloads(self, offloads: Offloads) -> Self {
+        Self { offloads, ..self }
+    }
+
+    /// The same, of a kernel that says it takes super-packets, and does not.
+    #[must_use]
+    pub fn refusing_super_packets(self) -> Self {
+        Self { refuses_super_packets: true, ..self }
+    }
 }
 
 impl TunDevice for ChannelTun {
@@ -37,18 +56,24 @@ impl TunDevice for ChannelTun {
         u16::MAX
     }
 
-    fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let packet = self.outbound.pop().ok_or(io::ErrorKind::WouldBlock)?;
-        let len = packet.len().min(buffer.len());
-        let (Some(room), Some(packet)) = (buffer.get_mut(..len), packet.get(..len)) else {
-            return Ok(0);
-        };
-        room.copy_from_slice(packet);
-        Ok(len)
+    fn offloads(&self) -> Offloads {
+        self.offloads
     }
 
-    fn try_send(&self, packet: &[u8]) -> io::Result<()> {
-        self.inbound.push(packet)
+    fn try_recv(&self, buffer: &mut [u8]) -> io::Result<(VnetHeader, usize)> {
+        let (header, packet) = self.outbound.pop().ok_or(io::ErrorKind::WouldBlock)?;
+        let len = packet.len().min(buffer.len());
+        if let (Some(room), Some(packet)) = (buffer.get_mut(..len), packet.get(..len)) {
+            room.copy_from_slice(packet);
+        }
+        Ok((header, len))
+    }
+
+    fn try_send(&self, header: VnetHeader, packet: &[u8]) -> io::Result<()> {
+        if self.refuses_super_packets && header.gso_type != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        self.inbound.push(header, packet)
     }
 }
 
@@ -65,13 +90,26 @@ impl ChannelTunPeer {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when the agent leaves [`CAPACITY`] packets unread.
     pub fn send(&self, packet: &[u8]) -> io::Result<()> {
-        self.outbound.push(packet)
+        self.send_offloaded(VnetHeader::default(), packet)
+    }
+
+    /// The same for a packet that something is left to be done to.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn send_offloaded(&self, header: VnetHeader, packet: &[u8]) -> io::Result<()> {
+        self.outbound.push(header, packet)
     }
 
     /// Waits for a packet that the agent gives to the host.
     pub async fn recv(&self) -> Vec<u8> {
+        self.recv_offloaded().await.1
+    }
+
+    /// The same, with what is left to be done to it.
+    pub async fn recv_offloaded(&self) -> (VnetHeader, Vec<u8>) {
         loop {
-            if let Some(packet) = self.try_recv() {
+            if let Some(packet) = self.inbound.pop() {
                 return packet;
             }
             self.inbound.readable().await;
@@ -81,28 +119,28 @@ impl ChannelTunPeer {
     /// A packet that the agent has given to the host, if there is one.
     #[must_use]
     pub fn try_recv(&self) -> Option<Vec<u8>> {
-        self.inbound.pop()
+        self.inbound.pop().map(|(_, packet)| packet)
     }
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    packets: Mutex<VecDeque<Vec<u8>>>,
+    packets: Mutex<VecDeque<(VnetHeader, Vec<u8>)>>,
     filled: Notify,
 }
 
 impl Queue {
-    fn push(&self, packet: &[u8]) -> io::Result<()> {
+    fn push(&self, header: VnetHeader, packet: &[u8]) -> io::Result<()> {
         let mut packets = self.packets.lock().unwrap_or_else(PoisonError::into_inner);
         if packets.len() >= CAPACITY {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        packets.push_back(packet.to_owned());
+        packets.push_back((header, packet.to_owned()));
         self.filled.notify_one();
         Ok(())
     }
 
-    fn pop(&self) -> Option<Vec<u8>> {
+    fn pop(&self) -> Option<(VnetHeader, Vec<u8>)> {
         self.packets.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
@@ -129,10 +167,10 @@ mod tests {
         host.send(b"one").unwrap();
         host.send(b"two").unwrap();
         tun.readable().await.unwrap();
-        assert_eq!((tun.try_recv(&mut buffer).unwrap(), &buffer[..3]), (3, &b"one"[..]));
-        assert_eq!((tun.try_recv(&mut buffer).unwrap(), &buffer[..3]), (3, &b"two"[..]));
+        assert_eq!((tun.try_recv(&mut buffer).unwrap().1, &buffer[..3]), (3, &b"one"[..]));
+        assert_eq!((tun.try_recv(&mut buffer).unwrap().1, &buffer[..3]), (3, &b"two"[..]));
         assert_eq!(tun.try_recv(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        tun.try_send(b"three").unwrap();
+        tun.try_send(VnetHeader::default(), b"three").unwrap();
         assert_eq!(host.recv().await, b"three");
         assert_eq!(host.try_recv(), None);
     }
@@ -154,7 +192,7 @@ mod tests {
             host.send(b"long packet").unwrap();
         }
         assert_eq!(host.send(b"x").unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert_eq!(tun.try_recv(&mut [0; 4]).unwrap(), 4);
+        assert_eq!(tun.try_recv(&mut [0; 4]).unwrap().1, 4);
         host.send(b"x").unwrap();
     }
 }

@@ -16,7 +16,7 @@ pub const FWD_EXTRA_LEN: usize = 6;
 /// Length of everything before DATA in a FWD frame.
 pub const FWD_HEADER_LEN: usize = frame::S2C_HEADER_LEN + FWD_EXTRA_LEN;
 /// The sender has joined its hub, and what it sends may be dropped as
-/// [`crate::tunnel::v2::may_be_dropped`] says.
+/// [`crate::tunnel::v2::flow_label`] says.
 const FROM_MEMBER: u8 = 0x01;
 
 /// How a frame travels between hubs.

@@ -1,8 +1,10 @@
 //! Bounds on memory, and that every reason for a drop can happen.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, FrameDecoder, FrameType};
+use dosp_proto::offload::VnetHeader;
 use dosp_proto::secret::NetworkSecret;
 use dosp_proto::tunnel::v2::Kind;
 
@@ -102,6 +104,7 @@ fn every_drop_reason_happens() {
 
 fn bad_packets(net: &mut Net) {
     let good = net.packet(0, 1, b"");
+    net.queue_offloaded(0, VnetHeader { gso_type: 0x7F, ..VnetHeader::default() }, &good);
     net.send(0, b"not ipv4");
     net.send(0, &with_options(good));
     net.send(0, &udp(vip(0), [224, 0, 0, 1].into(), b""));
@@ -173,7 +176,12 @@ fn full_queues(net: &mut Net) {
     net.run_ms(10_000);
     net.open(2, 1);
     let packet = net.packet(1, 2, &[0; 1000]);
-    (0..300).for_each(|_| net.queue(1, &packet));
+    (0..5_000).for_each(|_| net.queue(1, &packet));
+    // The link takes a packet now and then, and the others have waited for too long.
+    for _ in 0..2 {
+        net.instant += Duration::from_millis(150);
+        net.transmit(1, 1);
+    }
     net.link_down(1);
     net.link_up(1, vip(7));
     for peer in 10..=4_200 {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use dosp_proto::Now;
 use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, FrameDecoder};
 use dosp_proto::identity::IdentityKey;
+use dosp_proto::offload::VnetHeader;
 use dosp_proto::secret::NetworkSecret;
 use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::{Network, Vip};
@@ -30,6 +31,7 @@ const DELAY: Duration = Duration::from_millis(10);
 /// As agents are unless told otherwise.
 pub(super) const OPEN: EngineConfig = EngineConfig {
     carries_ip: true,
+    mtu: 1420,
     shields_up: false,
     c2c: C2c::V2,
     version1: Version1::Messages,
@@ -168,8 +170,13 @@ impl Net {
 
     /// Gives node `i` a packet while its connection takes nothing.
     pub(super) fn queue(&mut self, i: usize, packet: &[u8]) {
+        self.queue_offloaded(i, VnetHeader::default(), packet);
+    }
+
+    /// The same for a packet that the host has left something to be done to.
+    pub(super) fn queue_offloaded(&mut self, i: usize, header: VnetHeader, packet: &[u8]) {
         let now = self.now(i);
-        self.nodes[i].engine.handle_packet(packet.into(), now, &mut self.rng);
+        self.nodes[i].engine.handle_packet(header, packet.into(), now, &mut self.rng);
     }
 
     pub(super) fn message(
@@ -283,7 +290,7 @@ impl Net {
             while let Some(frame) = node.decoder.next_frame().unwrap() {
                 match node.engine.handle_frame(frame, now, &mut self.rng) {
                     Inbound::Nothing => {}
-                    Inbound::Packet(packet) => node.packets.push(packet.to_vec()),
+                    Inbound::Packet(_, packet) => node.packets.push(packet.to_vec()),
                     Inbound::Packets(packets) => {
                         node.packets.extend(packets.map(<[u8]>::to_vec));
                     }

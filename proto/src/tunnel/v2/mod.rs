@@ -30,7 +30,7 @@ pub use self::packets::{MAX_PACKETS, Packets};
 pub use self::payload::Introduction;
 pub use self::session::OpenError;
 pub use self::tunnel::{Answer, HandshakeError, Opened, Tunnel};
-pub use self::wire::{Message, OVERHEAD_LEN, Opening, Reply, may_be_dropped};
+pub use self::wire::{Message, OVERHEAD_LEN, Opening, Reply, flow_label};
 pub use crate::noise::NoiseError;
 
 /// The longest DATA that is taken, in bytes: what fits into a frame.

@@ -10,6 +10,8 @@
 //! Messages 1 and 2 hide behind a hello of version 1, whose trailing bytes are ignored by whoever
 //! knows nothing else.
 
+use std::num::NonZeroU16;
+
 use crate::noise::MESSAGE_1_LEN;
 use crate::tunnel::v1::HELLO_LEN;
 
@@ -148,13 +150,12 @@ impl Header {
     }
 }
 
-/// Whether a hub may drop this DATA of a dosp-net member: a frame of version 2 that belongs to a flow.
-/// Everything else a tunnel would miss.
+/// The flow that this DATA of a dosp-net member belongs to, if it is a frame of version 2 and of one. A
+/// hub may drop it then; everything else a tunnel would miss.
 #[must_use]
-pub fn may_be_dropped(data: &[u8]) -> bool {
-    data.first_chunk().is_some_and(|header| {
-        header.first() == Some(&FRAME_MARK) && Header::decode(header).flow != 0
-    })
+pub fn flow_label(data: &[u8]) -> Option<NonZeroU16> {
+    let header = data.first_chunk().filter(|header| header.first() == Some(&FRAME_MARK))?;
+    NonZeroU16::new(Header::decode(header).flow)
 }
 
 #[cfg(test)]
@@ -215,9 +216,9 @@ mod tests {
     #[test]
     fn only_frames_that_belong_to_a_flow_may_be_dropped() {
         let header = Header { flow: 1, receiver: 0, counter: 0 };
-        assert!(may_be_dropped(&header.encode()));
-        assert!(!may_be_dropped(&Header { flow: 0, ..header }.encode()));
-        assert!(!may_be_dropped(&header.encode()[..14]));
-        assert!(!may_be_dropped(&HELLO));
+        assert_eq!(flow_label(&header.encode()), NonZeroU16::new(1));
+        assert_eq!(flow_label(&Header { flow: 0, ..header }.encode()), None);
+        assert_eq!(flow_label(&header.encode()[..14]), None);
+        assert_eq!(flow_label(&HELLO), None);
     }
 }
