@@ -53,6 +53,7 @@ impl HubHandle {
             rx_frames,
             tx_frames,
             sessions_cut: self.shared.num_cut.load(Ordering::Relaxed),
+            dropped: self.shared.drops.get().by_name().collect(),
             fingerprint: identity.map(|identity| identity.public().fingerprint().to_string()),
             closed: self.shared.is_closed(),
             members: num_members,

@@ -2,14 +2,36 @@
 //!
 //! [`OutQueue`] is pure; `Outbox` is the shell around it that readers and the writer share.
 //!
-//! Nothing is ever dropped from a queue of a connected session: one lost frame ends a version 1
-//! tunnel. A queue that has reached its limit makes its senders wait instead. It takes a whole
-//! frame as long as it is below the limit, so it holds at most the limit and one frame, and the
-//! writer holds as much again.
+//! ```text
+//!  kept frames ───────────────────────▶ straight ─┐ turns of 16 KiB
+//!  frames of flows, while nothing waits ─▲        ├────────▶ batch
+//!  frames of flows, else ─▶ fair queues (FQ-CoDel)┘
+//! ```
+//!
+//! A frame that its sender says belongs to a flow may be dropped: where more comes than the session
+//! takes, such frames wait in fair queues, by sender and flow, and those that wait too long go. All
+//! others are kept: one lost frame ends a version 1 tunnel. Once their part has reached its limit, it
+//! makes their senders wait instead. It takes a whole frame as long as it is below the limit, so it
+//! holds at most the limit and one frame, and the writer holds as much again.
 
+mod fair;
 mod outbox;
+mod straight;
 
-pub(crate) use outbox::{Batch, Outbox};
+use std::time::{Duration, Instant};
+
+use dosp_transport::fq_codel::FlowKey;
+
+pub use fair::Drops;
+pub(crate) use outbox::{Batch, DropCounters, Outbox};
+
+use fair::Fair;
+use straight::Straight;
+
+/// Frames of flows go straight on as long as so many bytes do, where the writer takes more than that.
+const MAX_STRAIGHT_LEN: usize = 128 * 1024;
+/// Bytes of one part that go into a batch before it is the other one's turn.
+const QUANTUM_LEN: usize = 16 * 1024;
 
 /// Why a frame did not get into a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +47,15 @@ pub enum PushError {
 /// One whole frame, whose header may lie elsewhere than its data.
 pub type Parts<'a> = [&'a [u8]; 2];
 
+/// What may become of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// It reaches the session, or its sender hears that it does not.
+    Kept,
+    /// It belongs to a flow of one that can miss it.
+    Flow(FlowKey),
+}
+
 /// What the writer got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
@@ -34,12 +65,28 @@ pub struct Taken {
     pub wake_senders: bool,
 }
 
-/// Frames for one session, back to back, bounded in bytes.
+/// How much may wait, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of kept frames beyond which their senders wait.
+    pub max_len: usize,
+    /// Bytes that the writer takes at once, but for the last frame: what it has taken can neither be
+    /// dropped nor overtaken.
+    pub batch_len: usize,
+    /// How long frames of flows may wait in the long run.
+    pub target: Duration,
+}
+
+/// Frames for one session, bounded in bytes.
 #[derive(Debug)]
 pub struct OutQueue {
-    pending: Vec<u8>,
-    num_frames: u64,
-    max_len: usize,
+    limits: Limits,
+    /// Kept frames, and all others while nothing has to wait.
+    straight: Straight,
+    fair: Fair,
+    /// Go out when everything else has gone.
+    last_words: Vec<u8>,
+    num_last_words: u64,
     wake_senders: bool,
     /// Somebody has waited in vain, and nothing was taken out since.
     is_stuck: bool,
@@ -47,13 +94,15 @@ pub struct OutQueue {
 }
 
 impl OutQueue {
-    /// An open queue that refuses frames once `max_len` bytes are in it.
+    /// An open queue.
     #[must_use]
-    pub fn new(max_len: usize) -> Self {
+    pub fn new(limits: Limits) -> Self {
         Self {
-            pending: Vec::new(),
-            num_frames: 0,
-            max_len: max_len.max(1),
+            limits: Limits { max_len: limits.max_len.max(1), ..limits },
+            straight: Straight::default(),
+            fair: Fair::default(),
+            last_words: Vec::new(),
+            num_last_words: 0,
             wake_senders: false,
             is_stuck: false,
             is_open: true,
@@ -64,32 +113,47 @@ impl OutQueue {
     /// woken.
     ///
     /// # Errors
-    /// Where the queue is full or closed; the frame is not in it then.
+    /// Where the queue is full or closed; the frame is not in it then. One of a flow always gets in.
     #[inline]
-    pub fn push(&mut self, frame: Parts<'_>) -> Result<bool, PushError> {
-        if self.is_full() && self.is_open {
-            self.wake_senders = true;
-            return Err(PushError::Full);
+    pub fn push(
+        &mut self,
+        frame: Parts<'_>,
+        class: Class,
+        now: Instant,
+    ) -> Result<bool, PushError> {
+        match class {
+            Class::Flow(key) if self.must_wait() && self.is_open => {
+                self.fair.push(key, frame, self.limits.target, now);
+                return Ok(false);
+            }
+            Class::Kept if self.is_full() && self.is_open => {
+                self.wake_senders = true;
+                return Err(PushError::Full);
+            }
+            Class::Flow(_) => {
+                let was_empty = self.append(frame, 1)?;
+                self.straight.note_flow();
+                Ok(was_empty)
+            }
+            Class::Kept => self.append(frame, 1),
         }
-        self.append(frame)
     }
 
-    /// As above, even to a full queue as long as it holds less than `max_len` bytes.
+    /// Whether a frame of a flow has to wait for others.
+    fn must_wait(&self) -> bool {
+        let max_len = self.limits.batch_len.min(MAX_STRAIGHT_LEN);
+        !self.fair.is_empty() || self.straight.len() >= max_len
+    }
+
+    /// Appends a kept frame, even to a full queue as long as it holds less than `max_len` bytes.
     ///
     /// # Errors
     /// As above.
     pub fn push_within(&mut self, frame: Parts<'_>, max_len: usize) -> Result<bool, PushError> {
-        if self.pending.len() >= max_len && self.is_open {
+        if self.straight.len() >= max_len && self.is_open {
             return Err(PushError::Full);
         }
-        self.append(frame)
-    }
-
-    #[inline]
-    fn append(&mut self, [head, data]: Parts<'_>) -> Result<bool, PushError> {
-        let was_empty = self.push_over_limit(head, 1)?;
-        self.pending.extend_from_slice(data);
-        Ok(was_empty)
+        self.append(frame, 1)
     }
 
     /// Appends the hub's own frames even to a full queue. Whoever calls this waits for room before,
@@ -97,21 +161,24 @@ impl OutQueue {
     ///
     /// # Errors
     /// [`PushError::Closed`]
-    #[inline]
     pub fn push_over_limit(&mut self, frames: &[u8], num_frames: u64) -> Result<bool, PushError> {
+        self.append([frames, &[]], num_frames)
+    }
+
+    #[inline]
+    fn append(&mut self, frames: Parts<'_>, num_frames: u64) -> Result<bool, PushError> {
         if !self.is_open {
             return Err(PushError::Closed);
         }
-        let was_empty = self.pending.is_empty();
-        self.pending.extend_from_slice(frames);
-        self.num_frames += num_frames;
+        let was_empty = self.is_empty();
+        self.straight.push(frames, num_frames);
         Ok(was_empty)
     }
 
-    /// Whether a sender must wait now.
+    /// Whether a sender of kept frames must wait now.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.pending.len() >= self.max_len
+        self.straight.len() >= self.limits.max_len
     }
 
     /// Whether waiting for room is of no use until something is taken out.
@@ -130,31 +197,52 @@ impl OutQueue {
         self.wake_senders = true;
     }
 
-    /// Swaps everything queued into `spent`, whose memory the queue goes on with; `None` where
+    /// Puts what is to be written next into `batch`, whose memory the queue goes on with; `None` where
     /// nothing is queued.
-    pub fn take(&mut self, spent: &mut Vec<u8>) -> Option<Taken> {
-        if self.pending.is_empty() {
+    pub fn take(&mut self, batch: &mut Vec<u8>, now: Instant) -> Option<Taken> {
+        if self.is_empty() {
             return None;
         }
-        spent.clear();
+        batch.clear();
         self.is_stuck = false;
-        std::mem::swap(&mut self.pending, spent);
-        Some(Taken {
-            num_frames: std::mem::take(&mut self.num_frames),
-            wake_senders: std::mem::take(&mut self.wake_senders),
-        })
+        let mut num_frames = 0;
+        if self.fair.is_empty() && self.straight.len() <= self.limits.batch_len {
+            num_frames += self.straight.take_all(batch);
+        }
+        num_frames += self.straight.take_first(batch, self.straight.flows_len());
+        while batch.len() < self.limits.batch_len && !self.has_taken_all() {
+            num_frames += self.straight.take_first(batch, QUANTUM_LEN);
+            num_frames += self.fair.take(batch, QUANTUM_LEN, now);
+        }
+        if self.has_taken_all() {
+            batch.append(&mut self.last_words);
+            num_frames += std::mem::take(&mut self.num_last_words);
+        }
+        Some(Taken { num_frames, wake_senders: std::mem::take(&mut self.wake_senders) })
     }
 
-    /// Takes nothing more in; what is queued can still be taken out.
-    pub fn finish(&mut self) {
-        self.is_open = false;
+    /// Takes nothing more in; what is queued can still be taken out, and then the last words.
+    pub fn finish(&mut self, last_words: &[u8], num_frames: u64) {
+        // A queue that is closed already has had its last words.
+        if std::mem::replace(&mut self.is_open, false) {
+            self.last_words.extend_from_slice(last_words);
+            self.num_last_words = num_frames;
+        }
     }
 
     /// Takes nothing more in and forgets what is queued.
     pub fn close(&mut self) {
         self.is_open = false;
-        self.pending = Vec::new();
-        self.num_frames = 0;
+        self.straight = Straight::default();
+        self.fair.clear();
+        self.last_words = Vec::new();
+        self.num_last_words = 0;
+    }
+
+    /// Changes how much the writer takes at once, and how long frames of flows may wait.
+    pub fn set_pace(&mut self, batch_len: usize, target: Duration) {
+        self.limits = Limits { batch_len, target, ..self.limits };
+        self.fair.set_target(target);
     }
 
     /// Whether frames are taken in.
@@ -163,153 +251,53 @@ impl OutQueue {
         self.is_open
     }
 
-    /// Bytes queued.
+    /// Bytes queued, of frames of flows the memory that they wait in.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.pending.len()
+        self.straight.len() + self.fair.len() + self.last_words.len()
+    }
+
+    /// Frames queued.
+    #[must_use]
+    pub fn num_frames(&self) -> u64 {
+        self.straight.num_frames() + self.fair.num_frames() + self.num_last_words
+    }
+
+    /// What was dropped since the last time.
+    #[inline]
+    pub fn take_drops(&mut self) -> Drops {
+        self.fair.take_drops()
     }
 
     /// Whether nothing is queued.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.has_taken_all() && self.last_words.is_empty()
+    }
+
+    fn has_taken_all(&self) -> bool {
+        self.straight.is_empty() && self.fair.is_empty()
     }
 
     /// Whether it owns no memory for frames and [`Self::provide`] would save an allocation.
     #[must_use]
     pub fn needs_buffer(&self) -> bool {
-        self.pending.capacity() == 0
+        self.straight.needs_buffer()
     }
 
     /// Gives it memory.
-    pub fn provide(&mut self, mut buffer: Vec<u8>) {
-        if self.needs_buffer() {
-            buffer.clear();
-            self.pending = buffer;
-        }
+    pub fn provide(&mut self, buffer: Vec<u8>) {
+        self.straight.provide(buffer);
     }
 
     /// Takes the memory of an empty queue away.
     pub fn release(&mut self) -> Option<Vec<u8>> {
-        let is_idle = self.is_empty() && !self.needs_buffer();
-        is_idle.then(|| std::mem::take(&mut self.pending))
+        if self.fair.is_empty() {
+            self.fair.clear();
+        }
+        self.straight.release()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn frames_come_out_in_order_and_are_counted() {
-        let mut queue = OutQueue::new(100);
-        assert_eq!(queue.push([b"on", b"e"]), Ok(true));
-        assert_eq!(queue.push([b"two", b""]), Ok(false));
-        let mut batch = b"spent".to_vec();
-        assert_eq!(queue.take(&mut batch), Some(Taken { num_frames: 2, wake_senders: false }));
-        assert_eq!(batch, b"onetwo");
-        assert_eq!(queue.take(&mut batch), None);
-        assert_eq!(batch, b"onetwo", "nothing to take leaves the buffer alone");
-    }
-
-    #[test]
-    fn queue_below_its_limit_takes_a_frame_of_any_length() {
-        let mut queue = OutQueue::new(4);
-        queue.push([b"on", b"e"]).unwrap();
-        assert_eq!(queue.push([&[0; 1000], b""]), Ok(false));
-        assert_eq!(queue.push([b"x", b""]), Err(PushError::Full));
-        assert_eq!(queue.len(), 1003);
-    }
-
-    #[test]
-    fn some_frames_may_go_beyond_the_limit_and_not_beyond_theirs() {
-        let mut queue = OutQueue::new(1);
-        queue.push([b"abc", b""]).unwrap();
-        assert_eq!(queue.push_within([b"d", b"e"], 4), Ok(false));
-        assert_eq!(queue.push_within([b"f", b""], 4), Err(PushError::Full));
-        let mut batch = Vec::new();
-        assert!(!queue.take(&mut batch).unwrap().wake_senders, "nobody waits");
-        assert_eq!(batch, b"abcde");
-    }
-
-    #[test]
-    fn queue_is_stuck_until_something_is_taken_out() {
-        let mut queue = OutQueue::new(1);
-        queue.set_stuck();
-        assert!(!queue.is_stuck(), "there is room");
-        queue.push([b"a", b""]).unwrap();
-        queue.set_stuck();
-        assert!(queue.is_stuck());
-        queue.take(&mut Vec::new()).unwrap();
-        assert!(!queue.is_stuck());
-    }
-
-    #[test]
-    fn refused_sender_is_woken_once() {
-        let mut queue = OutQueue::new(1);
-        queue.push([b"a", b""]).unwrap();
-        assert_eq!(queue.push([b"b", b""]), Err(PushError::Full));
-        let mut batch = Vec::new();
-        assert!(queue.take(&mut batch).unwrap().wake_senders);
-        queue.push([b"b", b""]).unwrap();
-        assert!(!queue.take(&mut batch).unwrap().wake_senders);
-    }
-
-    #[test]
-    fn own_frames_pass_the_limit_but_not_the_end() {
-        let mut queue = OutQueue::new(1);
-        queue.push([b"a", b""]).unwrap();
-        assert_eq!(queue.push_over_limit(b"bc", 2), Ok(false));
-        queue.finish();
-        assert_eq!(queue.push_over_limit(b"d", 1), Err(PushError::Closed));
-        assert_eq!(queue.push([b"d", b""]), Err(PushError::Closed));
-        let mut batch = Vec::new();
-        assert_eq!(queue.take(&mut batch).unwrap().num_frames, 3);
-        assert_eq!(batch, b"abc");
-    }
-
-    #[test]
-    fn closed_queue_forgets() {
-        let mut queue = OutQueue::new(10);
-        queue.push([b"a", b""]).unwrap();
-        queue.close();
-        assert!(queue.is_empty() && !queue.is_open() && queue.needs_buffer());
-        assert_eq!(queue.push([b"a", b""]), Err(PushError::Closed));
-    }
-
-    #[test]
-    fn idle_queue_owns_no_memory() {
-        let mut queue = OutQueue::new(10);
-        queue.provide(Vec::with_capacity(64));
-        queue.push([b"a", b""]).unwrap();
-        assert!(queue.release().is_none());
-        let mut batch = Vec::with_capacity(64);
-        queue.take(&mut batch).unwrap();
-        assert!(queue.release().is_some());
-        assert!(queue.needs_buffer() && queue.release().is_none());
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_is_lost_doubled_or_reordered(
-            steps in proptest::collection::vec(
-                proptest::option::of(proptest::collection::vec(any::<u8>(), 1..20)), 0..100)
-        ) {
-            let mut queue = OutQueue::new(50);
-            let (mut sent, mut received, mut batch) = (Vec::new(), Vec::new(), Vec::new());
-            for step in steps.into_iter().chain([None]) {
-                match step {
-                    Some(frame) => if queue.push([&frame, b""]).is_ok() {
-                        sent.extend_from_slice(&frame);
-                    },
-                    None => if queue.take(&mut batch).is_some() {
-                        received.extend_from_slice(&batch);
-                    },
-                }
-                prop_assert!(queue.len() < 50 + 20);
-            }
-            prop_assert_eq!(sent, received);
-        }
-    }
-}
+mod tests;

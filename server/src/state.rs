@@ -32,7 +32,7 @@ use crate::hub::{
     EXIT_KICKED, Effect, FrameCounters, Hub, HubReport, Outcome, Refused, SessionId, SessionVip,
     exit_frame, text_frame,
 };
-use crate::queue::Outbox;
+use crate::queue::{DropCounters, Limits, Outbox};
 use crate::routes::Routes;
 use crate::target::Target;
 pub(crate) use federation::{Federation, KeyError, Peer, PeerView};
@@ -43,6 +43,10 @@ pub(crate) use open::{open, open_federation};
 /// Bytes queued for a session above which its senders wait: a few super-packets, so that a writer
 /// always has a large write, and little enough that a queue is short.
 const MAX_QUEUED_LEN: usize = 256 * 1024;
+/// What a writer takes at once where nothing is known of the path yet: all that there usually is.
+const MAX_BATCH_LEN: usize = 512 * 1024;
+/// How long frames of flows may wait there (RFC 8289).
+const TARGET: Duration = Duration::from_millis(5);
 /// EXIT of a connection that has not joined, when too many have not.
 const EXIT_CROWDED: &str = "too many connections that have not joined";
 /// Refused connections that are told so at the same time; more are closed without a word.
@@ -77,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) refusals: Arc<Semaphore>,
     /// Sessions cut because they read nothing.
     pub(crate) num_cut: AtomicU64,
+    /// Frames of flows that waited too long, or for which there was no room.
+    pub(crate) drops: Arc<DropCounters>,
 }
 
 impl Shared {
@@ -106,6 +112,7 @@ impl Shared {
             write_buffers: Arc::new(BufferPool::for_writing()),
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
             num_cut: AtomicU64::new(0),
+            drops: Arc::default(),
         }
     }
 
@@ -139,7 +146,8 @@ impl Shared {
 
     /// An empty queue for a new connection.
     pub(crate) fn new_outbox(&self) -> Outbox {
-        Outbox::new(MAX_QUEUED_LEN, Arc::clone(&self.write_buffers))
+        let limits = Limits { max_len: MAX_QUEUED_LEN, batch_len: MAX_BATCH_LEN, target: TARGET };
+        Outbox::new(limits, Arc::clone(&self.write_buffers), Arc::clone(&self.drops))
     }
 
     /// This hub's key, where it keeps one.

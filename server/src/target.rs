@@ -1,12 +1,16 @@
 //! Where a frame goes next: to a client of this hub, or towards another hub.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use dosp_proto::federation::{FWD_HEADER_LEN, Forwarded, HubId};
 use dosp_proto::frame::{S2C_HEADER_LEN, s2c_header};
+use dosp_proto::tunnel::v2;
+use dosp_proto::vip::Vip;
+use dosp_transport::fq_codel::FlowKey;
 
 use crate::link::{Framing, Link};
-use crate::queue::{Outbox, PushError};
+use crate::queue::{Class, Outbox, PushError};
 
 /// What a route leads to.
 #[derive(Debug, Clone)]
@@ -47,6 +51,15 @@ impl From<PushError> for NotPushed {
     }
 }
 
+/// What may become of DATA from `src`. Only a member may say that it can miss a frame.
+#[inline]
+pub(crate) fn class_of(src: Vip, data: &[u8], is_members: bool) -> Class {
+    match v2::flow_label(data).filter(|_| is_members) {
+        Some(flow) => Class::Flow(FlowKey { host: src.into(), flow: flow.get().into() }),
+        None => Class::Kept,
+    }
+}
+
 /// What stands before DATA on the connection that a frame goes out on.
 enum Header {
     S2c([u8; S2C_HEADER_LEN]),
@@ -64,9 +77,10 @@ impl Header {
 
 impl Target {
     /// Queues a frame if there is room.
-    pub(crate) fn try_push(&self, frame: &Forwarded<'_>) -> Result<(), NotPushed> {
+    pub(crate) fn try_push(&self, frame: &Forwarded<'_>, now: Instant) -> Result<(), NotPushed> {
         let header = self.header(frame)?;
-        Ok(self.outbox().try_push([header.bytes(), frame.data])?)
+        let class = class_of(frame.src, frame.data, frame.forwarding.from_member);
+        Ok(self.outbox().try_push([header.bytes(), frame.data], class, now)?)
     }
 
     /// Queues a frame even where there is no room, as long as `max_len` bytes are not queued.

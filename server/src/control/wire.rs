@@ -4,6 +4,7 @@
 
 mod peers;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use dosp_proto::label::Label;
@@ -78,6 +79,9 @@ pub struct Status {
     pub tx_frames: u64,
     /// Sessions cut because they read nothing.
     pub sessions_cut: u64,
+    /// Frames of flows that were dropped, by reason.
+    #[serde(default)]
+    pub dropped: BTreeMap<String, u64>,
     /// The fingerprint of the hub's key; a hub that keeps no members has none.
     pub fingerprint: Option<String>,
     /// Whether only members can be in the network.

@@ -9,7 +9,6 @@ use dosp_proto::frame::{Frame, FrameType};
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::member::{Control, Gone, GoneReason, Opener};
 use dosp_proto::sd::Advertisement;
-use dosp_proto::tunnel::v2;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
@@ -58,6 +57,8 @@ pub(super) struct Reader {
     patient_at: Instant,
     may_hold_up_at: Instant,
     num_uncounted: u64,
+    /// When the frames of this turn came.
+    now: Instant,
     span: Span,
 }
 
@@ -79,6 +80,7 @@ impl Reader {
             patient_at: Instant::now(),
             may_hold_up_at: Instant::now(),
             num_uncounted: 0,
+            now: Instant::now(),
             span,
         }
     }
@@ -114,6 +116,7 @@ impl Reader {
     }
 
     async fn handle_frames(&mut self, input: &mut Input) -> Result<(), LinkEnd> {
+        self.now = Instant::now();
         while let Some(frame) = input.decoder.next_frame()? {
             self.num_uncounted += 1;
             self.handle_frame(frame).await?;
@@ -212,7 +215,7 @@ impl Reader {
         let Some(forwarding) = forwarding else { return link.count_drop() };
         let frame = Forwarded { forwarding, ..frame };
         // The way of nearly every frame: there is room in the queue.
-        match target.try_push(&frame) {
+        match target.try_push(&frame, self.now) {
             Ok(()) => {}
             Err(NotPushed::Full) => {
                 let target = target.clone();
@@ -224,9 +227,8 @@ impl Reader {
         }
     }
 
-    /// Queues a frame, and does not wait long for one that takes nothing: what may be dropped is dropped
-    /// then. Of the rest a member may lose frames, as its tunnels do not end with one; a client that knows
-    /// only version 1 is cut off.
+    /// Queues a frame that is kept, and does not wait long for a destination that takes nothing: a member
+    /// loses it then, as its tunnels do not end with one; a client that knows only version 1 is cut off.
     async fn wait_and_push(
         &mut self,
         target: &Target,
@@ -239,20 +241,17 @@ impl Reader {
             target.outbox().set_stuck();
             self.patient_at = Instant::now() + IMPATIENCE;
         }
-        let may_be_dropped = frame.forwarding.from_member && v2::may_be_dropped(frame.data);
-        if !may_be_dropped {
-            match target.push_within(frame, MAX_EXCESS_LEN) {
-                Err(NotPushed::Full) => {}
-                pushed => return pushed,
+        match target.push_within(frame, MAX_EXCESS_LEN) {
+            Err(NotPushed::Full) => {}
+            pushed => return pushed,
+        }
+        if let Target::Client(outbox) = target {
+            if self.may_hold_up()
+                && let Ok(pushed) = timeout(LAST_WAIT, target.push(frame)).await
+            {
+                return pushed;
             }
-            if let Target::Client(outbox) = target {
-                if self.may_hold_up()
-                    && let Ok(pushed) = timeout(LAST_WAIT, target.push(frame)).await
-                {
-                    return pushed;
-                }
-                outbox.finish(&exit_frame(EXIT_TOO_SLOW), 1);
-            }
+            outbox.finish(&exit_frame(EXIT_TOO_SLOW), 1);
         }
         self.link.count_drop();
         Ok(())

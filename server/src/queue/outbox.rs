@@ -1,10 +1,12 @@
 //! An [`OutQueue`] shared by the readers that fill it and the writer that empties it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::{OutQueue, Parts, PushError};
+use super::{Class, Drops, Limits, OutQueue, Parts, PushError};
 use crate::buffers::BufferPool;
 
 /// The session is ending or gone.
@@ -30,12 +32,38 @@ pub(crate) struct Outbox {
     /// For the session: the hub has said its last words.
     finished: Notify,
     buffers: Arc<BufferPool>,
+    drops: Arc<DropCounters>,
+}
+
+/// How many frames of flows all queues of the hub have dropped, by reason.
+#[derive(Debug, Default)]
+pub(crate) struct DropCounters {
+    delay: AtomicU64,
+    overflow: AtomicU64,
+}
+
+impl DropCounters {
+    #[inline]
+    fn add(&self, drops: Drops) {
+        if drops != Drops::default() {
+            self.delay.fetch_add(drops.delay, Ordering::Relaxed);
+            self.overflow.fetch_add(drops.overflow, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn get(&self) -> Drops {
+        Drops {
+            delay: self.delay.load(Ordering::Relaxed),
+            overflow: self.overflow.load(Ordering::Relaxed),
+        }
+    }
 }
 
 impl Outbox {
-    pub(crate) fn new(max_len: usize, buffers: Arc<BufferPool>) -> Self {
+    pub(crate) fn new(limits: Limits, buffers: Arc<BufferPool>, drops: Arc<DropCounters>) -> Self {
         Self {
-            queue: Mutex::new(OutQueue::new(max_len)),
+            queue: Mutex::new(OutQueue::new(limits)),
+            drops,
             filled: Notify::new(),
             emptied: Notify::new(),
             finished: Notify::new(),
@@ -45,8 +73,13 @@ impl Outbox {
 
     /// Queues one whole frame if there is room.
     #[inline]
-    pub(crate) fn try_push(&self, frame: Parts<'_>) -> Result<(), PushError> {
-        self.push_by(|queue| queue.push(frame))
+    pub(crate) fn try_push(
+        &self,
+        frame: Parts<'_>,
+        class: Class,
+        now: Instant,
+    ) -> Result<(), PushError> {
+        self.push_by(|queue| queue.push(frame, class, now))
     }
 
     /// As above, also beyond the limit of a queue, as long as `max_len` bytes are not in it.
@@ -62,17 +95,19 @@ impl Outbox {
         let mut queue = self.lock();
         self.equip(&mut queue);
         let was_empty = push(&mut queue)?;
+        let drops = queue.take_drops();
         drop(queue);
+        self.drops.add(drops);
         self.wake_writer(was_empty);
         Ok(())
     }
 
-    /// Queues one whole frame as soon as there is room.
+    /// Queues one whole frame, which is kept, as soon as there is room.
     pub(crate) async fn push(&self, frame: Parts<'_>) -> Result<(), Closed> {
         loop {
             // Made before the attempt, so that room made in between is not missed.
             let emptied = self.emptied.notified();
-            match self.try_push(frame) {
+            match self.try_push(frame, Class::Kept, Instant::now()) {
                 Ok(()) => return Ok(()),
                 Err(PushError::Closed) => return Err(Closed),
                 Err(PushError::Full) => emptied.await,
@@ -104,14 +139,7 @@ impl Outbox {
 
     /// Queues `last_words` and lets the writer end when all is written.
     pub(crate) fn finish(&self, last_words: &[u8], num_frames: u64) {
-        {
-            let mut queue = self.lock();
-            // A queue that is closed already has had its last words.
-            if queue.is_open() {
-                queue.push_over_limit(last_words, num_frames).unwrap_or(false);
-            }
-            queue.finish();
-        }
+        self.lock().finish(last_words, num_frames);
         self.filled.notify_one();
         self.emptied.notify_waiters();
         self.finished.notify_one();
@@ -147,17 +175,24 @@ impl Outbox {
     fn take(&self, spent: &mut Vec<u8>) -> (Option<u64>, bool) {
         let mut queue = self.lock();
         let is_open = queue.is_open();
-        let Some(taken) = queue.take(spent) else {
+        let Some(taken) = queue.take(spent, Instant::now()) else {
             let idle = queue.release();
             drop(queue);
             self.buffers.put(idle.unwrap_or_default());
             return (None, is_open);
         };
+        let drops = queue.take_drops();
         drop(queue);
+        self.drops.add(drops);
         if taken.wake_senders {
             self.emptied.notify_waiters();
         }
         (Some(taken.num_frames), is_open)
+    }
+
+    /// Changes how much the writer takes at once, and how long frames of flows may wait.
+    pub(crate) fn set_pace(&self, batch_len: usize, target: Duration) {
+        self.lock().set_pace(batch_len, target);
     }
 
     /// Whether waiting for room is of no use now.

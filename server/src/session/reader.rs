@@ -22,7 +22,7 @@ use crate::hub::{AuthRefusal, Effect, Outcome};
 use crate::input::{Filled, Input};
 use crate::routes::RouteCache;
 use crate::state::{Seat, Shared};
-use crate::target::{NotPushed, Target};
+use crate::target::{NotPushed, Target, class_of};
 
 /// Undeliverable frames that a sender is told of, per second.
 const ERRORS_PER_SECOND: u32 = 20;
@@ -51,6 +51,8 @@ pub(super) struct Reader {
     calls: JoinSet<()>,
     /// Frames not yet counted where others see it.
     num_uncounted: u64,
+    /// When the frames of this turn came.
+    now: Instant,
     pub(super) span: Span,
 }
 
@@ -71,6 +73,7 @@ impl Reader {
             error_limit: TokenBucket::new(ERRORS_PER_SECOND, ERRORS_PER_SECOND),
             calls: JoinSet::new(),
             num_uncounted: 0,
+            now: Instant::now(),
             span,
         }
     }
@@ -126,6 +129,7 @@ impl Reader {
         if filled == Filled::Closed {
             return Err(End::Closed);
         }
+        self.now = Instant::now();
         let handled = if self.shared.compression {
             self.handle_compressed(&mut input.decoder).await
         } else {
@@ -219,11 +223,12 @@ impl Reader {
         let pushed = match route.ok_or(None)? {
             // As it came, in one piece: a header made anew costs nearly a third of the whole way.
             Target::Client(outbox) | Target::Member(outbox) => {
-                outbox.try_push([s2c.bytes(), &[]]).map_err(NotPushed::from)
+                let class = class_of(s2c.src(), s2c.data(), self.is_member);
+                outbox.try_push([s2c.bytes(), &[]], class, self.now).map_err(NotPushed::from)
             }
             target @ Target::Hub(_) => {
                 let forwarding = Forwarding::begin(shared.hub_id, self.is_member);
-                target.try_push(&forwarded(forwarding, s2c))
+                target.try_push(&forwarded(forwarding, s2c), self.now)
             }
         };
         pushed.map_err(Some)
