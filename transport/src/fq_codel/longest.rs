@@ -5,7 +5,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::Slot;
+use super::table::Slot;
 
 /// So many entries more than twice the candidates, and the heap is built anew.
 const SLACK: usize = 64;

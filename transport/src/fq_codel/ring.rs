@@ -2,7 +2,7 @@
 
 use slab::Slab;
 
-use super::{Flow, Slot};
+use super::table::{Flow, Slot};
 
 /// The flows of one host, in the order of their turns.
 #[derive(Debug, Clone, Copy)]

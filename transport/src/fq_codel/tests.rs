@@ -5,6 +5,7 @@ mod model;
 mod responsive;
 mod sim;
 
+use super::table::{MAX_IDLE_FLOWS, MAX_IDLE_SPARES, MAX_SPARE_ITEMS};
 use super::*;
 use sim::{Link, key};
 
@@ -119,10 +120,12 @@ fn empty_queue_owns_next_to_nothing() {
         }
     }
     while queue.pop(now, |_, _| ()).is_some() {}
-    assert!(queue.slots.capacity() <= 2 * MAX_IDLE_FLOWS);
-    assert_eq!((queue.flows.capacity(), queue.hosts.capacity()), (0, 0));
-    let spare: usize = queue.spares.iter().map(VecDeque::capacity).sum();
-    assert!(queue.spares.len() == MAX_SPARES && spare <= MAX_SPARES * MAX_SPARE_ITEMS);
+    assert!(queue.table.slots.capacity() <= 2 * MAX_IDLE_FLOWS);
+    assert_eq!((queue.table.flows.capacity(), queue.table.hosts.capacity()), (0, 0));
+    let spare: usize = queue.table.spares.iter().map(VecDeque::capacity).sum();
+    assert!(
+        queue.table.spares.len() == MAX_IDLE_SPARES && spare <= MAX_IDLE_SPARES * MAX_SPARE_ITEMS
+    );
     queue.release();
-    assert_eq!((queue.slots.capacity(), queue.spares.capacity()), (0, 0));
+    assert_eq!((queue.table.slots.capacity(), queue.table.spares.capacity()), (0, 0));
 }

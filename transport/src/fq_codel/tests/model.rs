@@ -90,12 +90,12 @@ impl Model {
             sum += amount;
         }
         assert_eq!(stats.pushed, sum);
-        let of_hosts: usize = queue.hosts.iter().map(|(_, host)| host.num_flows).sum();
-        assert_eq!(of_hosts, queue.flows.len());
-        let of_hosts: usize = queue.hosts.iter().map(|(_, host)| host.len).sum();
+        let of_hosts: usize = queue.table.hosts.iter().map(|(_, host)| host.num_flows).sum();
+        assert_eq!(of_hosts, queue.table.flows.len());
+        let of_hosts: usize = queue.table.hosts.iter().map(|(_, host)| host.len).sum();
         assert_eq!(of_hosts, queue.len());
-        assert_eq!(queue.slots.len(), queue.flows.len());
-        assert_eq!(queue.round.len(), queue.hosts.len());
+        assert_eq!(queue.table.slots.len(), queue.table.flows.len());
+        assert_eq!(queue.table.round.len(), queue.table.hosts.len());
     }
 }
 
