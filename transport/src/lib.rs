@@ -3,10 +3,14 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`fq_codel`] | what waits for a connection: whose turn it is, and what has waited too long |
+//! | [`congestion`] | cubic or BBR: what is asked for, and what the path calls for |
+//! | [`pace`] | how many bytes wait in the kernel, and how long they may wait before it |
 //!
 //! What has been written to a socket can neither be dropped nor overtaken. So little waits in the
 //! kernel, and the rest in a queue with rules.
 
 #![warn(missing_docs)]
 
+pub mod congestion;
 pub mod fq_codel;
+pub mod pace;

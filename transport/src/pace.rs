@@ -1,0 +1,162 @@
+//! How many bytes wait in the kernel, and how long they may wait before it: by the rate at which
+//! the path delivers. No I/O.
+
+use std::time::{Duration, Instant};
+
+use crate::congestion::PathSample;
+
+/// The most that waits unsent in the kernel, in bytes: two of the longest frames, so that a fast
+/// connection never runs dry while its writer sleeps. Also while the rate is unknown.
+pub const MAX_UNSENT_LIMIT: u32 = 128 * 1024;
+/// The least, in bytes: some packets, or the writer would be woken for each of them.
+const MIN_UNSENT_LIMIT: u32 = 8 * 1024;
+/// What waits in the kernel is to be sent within this: a writer that sleeps is awake by then.
+const UNSENT_TIME: Duration = Duration::from_millis(2);
+/// What CoDel accepts at least (RFC 8289), and at most.
+const MIN_TARGET: Duration = Duration::from_millis(5);
+const MAX_TARGET: Duration = Duration::from_millis(100);
+/// A change by so little is none: a quarter.
+const TOLERANCE_DENOM: u128 = 4;
+/// A lower rate counts after so long without a higher one: BBR sends next to nothing for 200 ms
+/// every 10 s, and the path has not changed by that.
+const LOWER_AFTER: Duration = Duration::from_secs(1);
+
+/// The bounds of what waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes that may wait unsent in the kernel: `TCP_NOTSENT_LOWAT`.
+    pub unsent_limit: u32,
+    /// The wait that CoDel accepts for long.
+    pub target: Duration,
+}
+
+impl Bounds {
+    /// While the rate is unknown.
+    pub const UNKNOWN: Self = Self { unsent_limit: MAX_UNSENT_LIMIT, target: MIN_TARGET };
+
+    /// For a path that delivers `rate` bytes per second. The target is the time to send twice what
+    /// may wait in the kernel, since the queue cannot see that and would take it for its own fault.
+    fn of(rate: u64) -> Self {
+        let limit = u128::from(rate) * UNSENT_TIME.as_millis() / 1000;
+        let unsent_limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let unsent_limit = unsent_limit.clamp(MIN_UNSENT_LIMIT, MAX_UNSENT_LIMIT);
+        let micros = 2 * u64::from(unsent_limit) * 1_000_000 / rate.max(1);
+        let target = Duration::from_micros(micros).clamp(MIN_TARGET, MAX_TARGET);
+        Self { unsent_limit, target }
+    }
+
+    fn differs(&self, other: &Self) -> bool {
+        is_far(self.unsent_limit.into(), other.unsent_limit.into())
+            || is_far(self.target.as_micros(), other.target.as_micros())
+    }
+}
+
+fn is_far(new: u128, old: u128) -> bool {
+    new.abs_diff(old) * TOLERANCE_DENOM > old
+}
+
+/// Follows the rate of one connection.
+#[derive(Debug, Clone, Default)]
+pub struct Pace {
+    rate: Option<u64>,
+    /// Since when the rate has been lower, and the highest since.
+    lower: Option<(Instant, u64)>,
+    bounds: Option<Bounds>,
+}
+
+impl Pace {
+    /// The bounds that hold.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.bounds.unwrap_or(Bounds::UNKNOWN)
+    }
+
+    /// Takes a sample; says what the bounds are now, when they have changed by more than a quarter.
+    pub fn feed(&mut self, sample: &PathSample, now: Instant) -> Option<Bounds> {
+        let rate = self.follow(sample, now)?;
+        let bounds = Bounds::of(rate);
+        if !bounds.differs(&self.bounds()) {
+            return None;
+        }
+        self.bounds = Some(bounds);
+        Some(bounds)
+    }
+
+    /// The rate, where it has changed.
+    fn follow(&mut self, sample: &PathSample, now: Instant) -> Option<u64> {
+        let rate = sample.delivery_rate?;
+        let is_lower = self.rate.is_none_or(|known| rate < known);
+        if sample.is_app_limited && is_lower {
+            // That there was nothing to send says nothing of the path.
+            return None;
+        }
+        let (since, highest) = self.lower.unwrap_or((now, rate));
+        let highest = highest.max(rate);
+        let is_settled = now.saturating_duration_since(since) >= LOWER_AFTER;
+        if self.rate.is_some() && is_lower && !is_settled {
+            self.lower = Some((since, highest));
+            return None;
+        }
+        self.lower = None;
+        self.rate = Some(if is_lower { highest } else { rate });
+        self.rate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(rate: u64) -> PathSample {
+        PathSample { delivery_rate: Some(rate), ..PathSample::default() }
+    }
+
+    #[test]
+    fn bounds_follow_the_rate_between_their_ends() {
+        let ms = Duration::from_millis;
+        for (rate, unsent_limit, target) in [
+            (1, 8192, ms(100)),
+            (100_000, 8192, ms(100)),
+            (1_000_000, 8192, Duration::from_micros(16_384)),
+            (12_500_000, 25_000, ms(5)),
+            (1_250_000_000, 131_072, ms(5)),
+            (u64::MAX, 131_072, ms(5)),
+        ] {
+            assert_eq!(Bounds::of(rate), Bounds { unsent_limit, target }, "{rate} B/s");
+        }
+    }
+
+    #[test]
+    fn unknown_rate_leaves_the_kernel_the_most() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        assert_eq!(pace.feed(&PathSample::default(), now), None);
+        assert_eq!(pace.bounds(), Bounds::UNKNOWN);
+        let idle = PathSample { is_app_limited: true, ..at(1000) };
+        assert_eq!(pace.feed(&idle, now), None, "little was sent, not much was lost");
+        assert_eq!(pace.feed(&at(12_500_000), now).unwrap().unsent_limit, 25_000);
+    }
+
+    #[test]
+    fn small_changes_are_none() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.feed(&at(10_000_000), now).unwrap();
+        assert_eq!(pace.feed(&at(12_500_000), now), None);
+        assert_eq!(pace.feed(&at(12_600_000), now).unwrap().unsent_limit, 25_200);
+    }
+
+    #[test]
+    fn lower_rate_counts_after_a_second_and_a_short_dip_never() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        pace.feed(&at(20_000_000), start).unwrap();
+        let tenth = |num: u32| start + Duration::from_millis(100) * num;
+        for num in 1..3 {
+            assert_eq!(pace.feed(&at(1_000_000), tenth(num)), None);
+        }
+        assert_eq!(pace.feed(&at(20_000_000), tenth(3)), None);
+        for num in 4..14 {
+            assert_eq!(pace.feed(&at(9_000_000 + u64::from(num)), tenth(num)), None);
+        }
+        let bounds = pace.feed(&at(5_000_000), tenth(14)).unwrap();
+        assert_eq!(bounds.unsent_limit, 18_000, "the highest of the second");
+    }
+}
