@@ -1,4 +1,4 @@
-//! Where clients come in: binding, accepting, and what the hub asks of their sockets.
+//! Where clients come in: binding and accepting.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dosp_proto::limit::TokenBucket;
+use dosp_transport::socket::prepare;
 use nix::errno::Errno;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -19,14 +20,6 @@ use crate::state::Shared;
 
 /// Enough for all clients of a restarted hub to come back at once.
 const BACKLOG: i32 = 4096;
-/// Idle connections are probed after this long, so that a NAT keeps them and a dead one shows.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_PROBES: u32 = 3;
-/// Unacknowledged data ends a connection after this long: the probes above and a little.
-const USER_TIMEOUT: Duration = Duration::from_secs(22);
-/// Unsent bytes in the kernel above which a socket takes no more: what waits, waits in a queue.
-const NOTSENT_LOWAT: u32 = 128 * 1024;
 /// How long a listener rests when the system has no file or memory for one more connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -152,18 +145,6 @@ fn admit(socket: TcpStream, addr: SocketAddr, shared: &Arc<Shared>, sessions: &m
             }
         }
     }
-}
-
-pub(crate) fn prepare(socket: &TcpStream) -> io::Result<()> {
-    let socket = SockRef::from(socket);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)
 }
 
 /// Says where the hub can be reached; port 0 has become a real one by now.

@@ -5,6 +5,7 @@
 //! | [`fq_codel`] | what waits for a connection: whose turn it is, and what has waited too long |
 //! | [`congestion`] | cubic or BBR: what is asked for, and what the path calls for |
 //! | [`pace`] | how many bytes wait in the kernel, and how long they may wait before it |
+//! | [`socket`] | the options of a connection, and what its kernel knows of the path |
 //!
 //! What has been written to a socket can neither be dropped nor overtaken. So little waits in the
 //! kernel, and the rest in a queue with rules.
@@ -14,3 +15,4 @@
 pub mod congestion;
 pub mod fq_codel;
 pub mod pace;
+pub mod socket;

@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use dosp_transport::socket;
 use nix::errno::Errno;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
@@ -15,18 +15,6 @@ use super::HubAddr;
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one address may take: three lost SYNs, and then the next address has its turn.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long sent bytes may stay unacknowledged; as long as a hub may be silent.
-pub const USER_TIMEOUT: Duration = super::heartbeat::DEAD_AFTER;
-/// How many bytes may wait unsent in the kernel. What waits there can neither be dropped nor
-/// overtaken, so it is kept short, and the queue with its rules stands before it.
-pub const UNSENT_LIMIT: u32 = 128 * 1024;
-/// Silence before the kernel probes.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(10);
-/// Time between two probes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// Lost probes that end a connection.
-const KEEPALIVE_PROBES: u32 = 3;
-
 /// Why there is no connection. Where a hub has several addresses: what the most telling one said.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
@@ -179,25 +167,15 @@ async fn connect(addr: SocketAddr) -> Result<TcpStream, DialError> {
         .await
         .map_err(|elapsed| DialError::TimedOut { addr, source: elapsed.into() })?
         .map_err(|source| DialError::of_connect(addr, source))?;
-    set_options(&stream).map_err(|source| DialError::Options { addr, source })?;
+    socket::prepare(&stream).map_err(|source| DialError::Options { addr, source })?;
     Ok(stream)
-}
-
-fn set_options(stream: &TcpStream) -> io::Result<()> {
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_AFTER)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    socket.set_tcp_notsent_lowat(UNSENT_LIMIT)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::heartbeat::DEAD_AFTER;
+    use socket2::SockRef;
     use tokio::net::TcpListener;
 
     #[tokio::test]
@@ -205,11 +183,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hub: HubAddr = listener.local_addr().unwrap().to_string().parse().unwrap();
         let stream = dial(&hub).await.unwrap();
-        let socket = SockRef::from(&stream);
-        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
-        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_LIMIT);
+        let options = SockRef::from(&stream);
+        assert!(options.tcp_nodelay().unwrap() && options.keepalive().unwrap());
+        assert_eq!(options.tcp_keepalive_time().unwrap(), Duration::from_secs(10));
+        let user_timeout = options.tcp_user_timeout().unwrap();
+        assert_eq!(user_timeout, Some(DEAD_AFTER), "as long as a hub may be silent");
+        assert_eq!(options.tcp_notsent_lowat().unwrap(), 128 * 1024);
     }
 
     #[tokio::test]

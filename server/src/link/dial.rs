@@ -11,6 +11,7 @@ use dosp_proto::frame::{self, DecodeError, FrameType};
 use dosp_proto::identity::IdentityKey;
 use dosp_proto::member::{Dialler, Introduced, NoiseError, Purpose};
 use dosp_proto::message::{Hsk, HskFlag};
+use dosp_transport::socket::prepare;
 use rand::rngs::StdRng;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
@@ -23,7 +24,6 @@ use super::accept::{Connection, Ended, LinkEnd, Proof, run};
 use crate::federation::table::PeerId;
 use crate::hub::{FrameCounters, loggable};
 use crate::input::{Filled, Input};
-use crate::listen;
 use crate::state::{KeyError, Peer, Shared};
 use crate::writer::Writer;
 
@@ -137,7 +137,7 @@ async fn connect(
     let addrs: Vec<_> = addrs.collect();
     shared.federation.note_addrs(peer.id, addrs.iter().map(SocketAddr::ip));
     let socket = TcpStream::connect(&*addrs).await.map_err(DialError::Connect)?;
-    listen::prepare(&socket)?;
+    prepare(&socket)?;
     let addr = socket.peer_addr()?;
     let (socket, write_half) = socket.into_split();
     let mut call = Call { socket, input: Input::new(MAX_GREETING_LEN), shared };
