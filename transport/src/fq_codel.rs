@@ -10,8 +10,8 @@
 //! host are let ahead, one quantum each, the host stays away from the turns until it has paid for
 //! it, and an empty flow counts until its host's turn has come.
 //!
-//! Each flow has a CoDel of its own. The queue is bounded in bytes; when it is full, the host with the
-//! most bytes loses the oldest item of its longest flow. Not thread-safe, no clock, no I/O.
+//! Each flow has a CoDel of its own. The queue is bounded in bytes; when it is full, the host with
+//! the most bytes loses the oldest item of its longest flow. No clock, no I/O.
 
 mod codel;
 mod longest;
@@ -52,7 +52,8 @@ pub struct Config {
     /// Bytes of a turn. Default 16 KiB: turns are fair in the long run with any quantum, a larger
     /// one would let more go ahead of turns, a smaller one makes more turns of a 64 KiB item.
     pub quantum_len: usize,
-    /// Bytes that may wait, by what `push` is told. Default 4 MiB: CoDel has its effect long before.
+    /// Bytes that may wait, by what `push` is told. Default 4 MiB: CoDel has its effect long
+    /// before.
     pub max_len: usize,
 }
 

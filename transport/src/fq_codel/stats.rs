@@ -8,7 +8,8 @@ pub enum Dropped {
     /// It waited too long, in a flow that has waited too long for a while: CoDel's word to its
     /// sender.
     Delay,
-    /// The queue was full, and it was the oldest item of the longest flow of the host with the most bytes.
+    /// The queue was full, and it was the oldest item of the longest flow of the host with the
+    /// most bytes; or it is longer than the whole queue may be.
     Overflow,
 }
 
