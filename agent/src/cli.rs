@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use dosp_proto::label::{Label, LabelError};
 use dosp_proto::vip::Vip;
+use dosp_transport::congestion::Congestion;
 
 use crate::config::{LogFormat, Settings};
 use crate::control::MAX_ECHO_LEN;
@@ -199,6 +200,9 @@ pub(crate) struct Up {
     /// MTU of the TUN interface in bytes [default: 1420]
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u16>,
+    /// Congestion control of the connection to the hub: auto, kernel, cubic or bbr [default: auto]
+    #[arg(long, value_name = "NAME")]
+    congestion: Option<Congestion>,
     /// Return once the network is up, and go on in the background
     #[arg(long)]
     pub(crate) detach: bool,
@@ -343,6 +347,7 @@ impl Cli {
             trust: up.trust,
             tun: up.tun.clone(),
             mtu: up.mtu,
+            congestion: up.congestion,
             force: up.force.then_some(true),
             shields_up: up.shields_up.then_some(true),
             hosts: up.no_hosts.then_some(false),

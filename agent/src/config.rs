@@ -11,6 +11,7 @@ use std::str::FromStr;
 use dosp_proto::label::Label;
 use dosp_proto::secret::{NetworkSecret, SecretError};
 use dosp_proto::vip::Vip;
+use dosp_transport::congestion::Congestion;
 use serde::Deserialize;
 
 use crate::engine::{C2c, Version1};
@@ -55,6 +56,8 @@ pub struct Settings {
     pub tun: Option<String>,
     /// MTU of the TUN in bytes.
     pub mtu: Option<u16>,
+    /// The congestion control of the connection to the hub.
+    pub congestion: Option<Congestion>,
     /// Take a network that overlaps other routes.
     pub force: Option<bool>,
     /// Let IP in only from peers that this host has spoken to.
@@ -156,6 +159,7 @@ impl Settings {
             vip: self.vip.or(other.vip),
             tun: self.tun.or(other.tun),
             mtu: self.mtu.or(other.mtu),
+            congestion: self.congestion.or(other.congestion),
             force: self.force.or(other.force),
             shields_up: self.shields_up.or(other.shields_up),
             hosts: self.hosts.or(other.hosts),

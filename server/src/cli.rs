@@ -19,6 +19,7 @@ use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::client::ControlError;
 use dosp_server::control::server::{ControlServer, SocketError};
 use dosp_server::{Config, HubHandle, Server, StartError, nofile};
+use dosp_transport::congestion::Congestion;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -106,6 +107,9 @@ struct RunArgs {
     /// How many clients at a time
     #[arg(long, value_name = "N", value_parser = parse_max_clients)]
     max_clients: Option<usize>,
+    /// Congestion control of all connections: auto, kernel, cubic or bbr [default: auto]
+    #[arg(long, value_name = "NAME")]
+    congestion: Option<Congestion>,
     /// Compress all bodies; clients before 0.1.4 cannot join then
     #[arg(long)]
     compression: bool,
@@ -259,6 +263,7 @@ impl RunArgs {
             network: self.network.or(other.network),
             peer: if self.peer.is_empty() { other.peer } else { self.peer },
             max_clients: self.max_clients.or(other.max_clients),
+            congestion: self.congestion.or(other.congestion),
             compression: self.compression || other.compression,
             builtin_functions: self.builtin_functions || other.builtin_functions,
             admin_token_file: self.admin_token_file.or(other.admin_token_file),
@@ -289,6 +294,7 @@ impl RunArgs {
             max_clients: self.max_clients,
             log: self.log,
             admin_token_file: self.admin_token_file,
+            congestion: self.congestion,
             compression: self.compression.then_some(true),
             state: self.state,
             socket: self.socket,

@@ -15,6 +15,7 @@ use std::time::Duration;
 use dosp_proto::frame;
 use dosp_proto::label::Label;
 use dosp_proto::vip::Network;
+use dosp_transport::congestion::Congestion;
 use tracing::level_filters::LevelFilter;
 
 use crate::control::DEFAULT_SOCKET;
@@ -67,6 +68,8 @@ pub struct Config {
     pub max_frame_len: usize,
     /// How long a session may take not one byte of what is queued for it.
     pub write_timeout: Duration,
+    /// The congestion control of all connections.
+    pub congestion: Congestion,
     /// Whether bodies are compressed: clients before 0.1.4 cannot join then.
     pub compression: bool,
     /// Whether clients can call the built-in functions.
@@ -112,6 +115,8 @@ pub struct Settings {
     pub max_clients: Option<usize>,
     /// See [`Config::max_frame_len`].
     pub max_frame_len: Option<usize>,
+    /// See [`Config::congestion`].
+    pub congestion: Option<Congestion>,
     /// See [`Config::compression`].
     pub compression: Option<bool>,
     /// See [`Config::builtin_functions`].
@@ -188,6 +193,7 @@ impl Settings {
             network: self.network.or(other.network),
             max_clients: self.max_clients.or(other.max_clients),
             max_frame_len: self.max_frame_len.or(other.max_frame_len),
+            congestion: self.congestion.or(other.congestion),
             compression: self.compression.or(other.compression),
             builtin_functions: self.builtin_functions.or(other.builtin_functions),
             functions: self.functions.or(other.functions),
@@ -213,6 +219,7 @@ impl From<Settings> for Config {
             max_clients: settings.max_clients.unwrap_or(DEFAULT_MAX_CLIENTS),
             max_frame_len: settings.max_frame_len.unwrap_or(frame::DEFAULT_MAX_BODY_LEN),
             write_timeout: DEFAULT_WRITE_TIMEOUT,
+            congestion: settings.congestion.unwrap_or_default(),
             compression: settings.compression.unwrap_or(false),
             builtin_functions: settings.builtin_functions.unwrap_or(false),
             functions: settings.functions.unwrap_or_default(),

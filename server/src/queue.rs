@@ -28,6 +28,8 @@ pub(crate) use outbox::{Batch, DropCounters, Outbox};
 use fair::Fair;
 use straight::Straight;
 
+/// What a writer takes at once at most: all that there usually is.
+pub const MAX_BATCH_LEN: usize = 512 * 1024;
 /// Frames of flows go straight on as long as so many bytes do, where the writer takes more than that.
 const MAX_STRAIGHT_LEN: usize = 128 * 1024;
 /// Bytes of one part that go into a batch before it is the other one's turn.

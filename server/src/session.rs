@@ -96,8 +96,7 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
     let (mut socket, write_half) = socket.into_split();
     let outbox = Arc::clone(&seat.outbox);
     let counters = Arc::clone(&seat.counters);
-    let writer =
-        Writer::new(write_half, Arc::clone(&outbox), Arc::clone(&counters), shared.write_timeout);
+    let writer = Writer::new(write_half, Arc::clone(&outbox), Arc::clone(&counters), &shared);
     let mut writing = AbortOnDropHandle::new(if shared.compression {
         tokio::spawn(writer.run_compressed())
     } else {

@@ -23,6 +23,8 @@ use dosp_proto::identity::{IdentityKey, PublicKey};
 use dosp_proto::label::Label;
 use dosp_proto::member::Refusal;
 use dosp_proto::vip::{Network, Vip};
+use dosp_transport::congestion::Congestion;
+use dosp_transport::governor::Governor;
 use tokio::sync::Semaphore;
 
 use crate::buffers::BufferPool;
@@ -32,7 +34,7 @@ use crate::hub::{
     EXIT_KICKED, Effect, FrameCounters, Hub, HubReport, Outcome, Refused, SessionId, SessionVip,
     exit_frame, text_frame,
 };
-use crate::queue::{DropCounters, Limits, Outbox};
+use crate::queue::{DropCounters, Limits, MAX_BATCH_LEN, Outbox};
 use crate::routes::Routes;
 use crate::target::Target;
 pub(crate) use federation::{Federation, KeyError, Peer, PeerView};
@@ -43,8 +45,6 @@ pub(crate) use open::{open, open_federation};
 /// Bytes queued for a session above which its senders wait: a few super-packets, so that a writer
 /// always has a large write, and little enough that a queue is short.
 const MAX_QUEUED_LEN: usize = 256 * 1024;
-/// What a writer takes at once where nothing is known of the path yet: all that there usually is.
-const MAX_BATCH_LEN: usize = 512 * 1024;
 /// How long frames of flows may wait there (RFC 8289).
 const TARGET: Duration = Duration::from_millis(5);
 /// EXIT of a connection that has not joined, when too many have not.
@@ -76,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) max_frame_len: usize,
     pub(crate) compression: bool,
     pub(crate) write_timeout: Duration,
+    congestion: Congestion,
     pub(crate) read_buffers: BufferPool,
     write_buffers: Arc<BufferPool>,
     pub(crate) refusals: Arc<Semaphore>,
@@ -108,6 +109,7 @@ impl Shared {
             max_frame_len: config.max_frame_len,
             compression: config.compression,
             write_timeout: config.write_timeout,
+            congestion: config.congestion,
             read_buffers: BufferPool::for_reading(),
             write_buffers: Arc::new(BufferPool::for_writing()),
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
@@ -148,6 +150,11 @@ impl Shared {
     pub(crate) fn new_outbox(&self) -> Outbox {
         let limits = Limits { max_len: MAX_QUEUED_LEN, batch_len: MAX_BATCH_LEN, target: TARGET };
         Outbox::new(limits, Arc::clone(&self.write_buffers), Arc::clone(&self.drops))
+    }
+
+    /// What looks after a new connection.
+    pub(crate) fn new_governor(&self) -> Governor {
+        Governor::new(self.congestion)
     }
 
     /// This hub's key, where it keeps one.

@@ -3,17 +3,21 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dosp_proto::frame;
 use dosp_proto::zlib::{CompressError, Deflater};
+use dosp_transport::governor::Governor;
+use dosp_transport::pace::MAX_UNSENT_LIMIT;
 use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::coop;
 use tokio::time::timeout;
+use tracing::debug;
 
 use crate::hub::FrameCounters;
-use crate::queue::{Batch, Outbox};
+use crate::queue::{Batch, MAX_BATCH_LEN, Outbox};
+use crate::state::Shared;
 
 /// How often the kernel is asked within the write timeout: so a client that stops reading is cut
 /// after a quarter more than the timeout at most.
@@ -44,6 +48,7 @@ pub(crate) struct Writer {
     socket: OwnedWriteHalf,
     outbox: Arc<Outbox>,
     counters: Arc<FrameCounters>,
+    governor: Governor,
     write_timeout: Duration,
 }
 
@@ -52,13 +57,14 @@ impl Writer {
         socket: OwnedWriteHalf,
         outbox: Arc<Outbox>,
         counters: Arc<FrameCounters>,
-        write_timeout: Duration,
+        shared: &Shared,
     ) -> Self {
-        Self { socket, outbox, counters, write_timeout }
+        let (governor, write_timeout) = (shared.new_governor(), shared.write_timeout);
+        Self { socket, outbox, counters, governor, write_timeout }
     }
 
     /// Writes what is queued until the queue ends. Everything that is there goes into one write.
-    pub(crate) async fn run(self) -> Result<(), WriteError> {
+    pub(crate) async fn run(mut self) -> Result<(), WriteError> {
         let mut spent = Vec::new();
         while let Some(batch) = self.next_batch(spent).await {
             self.write(&batch.bytes).await?;
@@ -69,7 +75,7 @@ impl Writer {
     }
 
     /// As above, and compresses every body but those of the greeting.
-    pub(crate) async fn run_compressed(self) -> Result<(), WriteError> {
+    pub(crate) async fn run_compressed(mut self) -> Result<(), WriteError> {
         let mut spent = Vec::new();
         let mut packed = Vec::new();
         let mut num_plain = GREETING_FRAMES;
@@ -98,16 +104,34 @@ impl Writer {
         Ok(())
     }
 
-    async fn next_batch(&self, spent: Vec<u8>) -> Option<Batch> {
+    async fn next_batch(&mut self, spent: Vec<u8>) -> Option<Batch> {
+        self.govern();
         let batch = self.outbox.next_batch(spent).await?;
         // Before the write, so that a client that has a frame finds it counted.
         self.counters.tx.fetch_add(batch.num_frames, Ordering::Relaxed);
         Some(batch)
     }
 
+    /// Follows the path: how much may wait where nothing can be dropped, and for how long elsewhere.
+    fn govern(&mut self) {
+        let Some(change) = self.governor.tick(self.socket.as_ref(), Instant::now()) else { return };
+        if let Some(bounds) = change.bounds {
+            self.outbox.set_pace(batch_len(bounds.unsent_limit), bounds.target);
+        }
+        if let Some(refused) = change.refused {
+            debug!(%refused, hint = refused.hint(), "the connection keeps its congestion control");
+        }
+    }
+
     async fn write(&self, bytes: &[u8]) -> Result<(), WriteError> {
         write_whole(&self.socket, bytes, self.write_timeout).await
     }
+}
+
+/// What is taken at once where so much may wait unsent: as much, but for a path so fast that nothing
+/// waits long anyhow.
+fn batch_len(unsent_limit: u32) -> usize {
+    if unsent_limit >= MAX_UNSENT_LIMIT { MAX_BATCH_LEN } else { unsent_limit as usize }
 }
 
 async fn write_whole(

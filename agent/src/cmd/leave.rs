@@ -29,6 +29,7 @@ async fn leave_alone(settings: &Settings) -> Result<(), Failure> {
         hubs: network.hubs.clone(),
         access: network.access(&state, settings)?,
         vip: None,
+        congestion: settings.congestion.unwrap_or_default(),
         reconnect: false,
         engine: super::engine(settings, false),
         identity: super::identity(settings, key, network.join.as_ref())?,

@@ -121,6 +121,7 @@ impl Agent {
                 ..Access::default()
             },
             vip: own.vip,
+            congestion: settings.congestion.unwrap_or_default(),
             reconnect: false,
             engine: engine(settings, false),
             identity: identity(settings, key, None)?,

@@ -41,6 +41,7 @@ pub(crate) async fn run(settings: Settings, detached: bool) -> Result<(), Failur
         hubs: network.hubs.clone(),
         access: network.access(&state, &settings)?,
         vip: settings.vip,
+        congestion: settings.congestion.unwrap_or_default(),
         reconnect: true,
         engine: super::engine(&settings, true),
         identity: super::identity(&settings, key, network.join.as_ref())?,

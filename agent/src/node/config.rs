@@ -5,6 +5,7 @@ use dosp_proto::join_string::JoinKey;
 use dosp_proto::label::Label;
 use dosp_proto::secret::NetworkSecret;
 use dosp_proto::vip::Vip;
+use dosp_transport::congestion::Congestion;
 use rand::rngs::StdRng;
 
 use crate::engine::EngineConfig;
@@ -22,6 +23,8 @@ pub struct NodeConfig {
     pub vip: Option<Vip>,
     /// Whether a lost link is made again. The first one is tried once in any case.
     pub reconnect: bool,
+    /// The congestion control of the connection to the hub.
+    pub congestion: Congestion,
     /// For the engine.
     pub engine: EngineConfig,
     /// Who this node is.
@@ -38,7 +41,8 @@ impl NodeConfig {
         let known = KnownPeers::new(*key.public(), TrustPolicy::FirstUse);
         let identity = NodeIdentity { key, secrets: Vec::new(), name: None };
         let (hubs, access) = (vec![hub], Access::default());
-        Self { hubs, access, vip: None, reconnect: false, engine, identity, known }
+        let congestion = Congestion::default();
+        Self { hubs, access, vip: None, reconnect: false, congestion, engine, identity, known }
     }
 }
 

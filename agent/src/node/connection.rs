@@ -2,20 +2,20 @@
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, DEFAULT_MAX_BODY_LEN, FrameDecoder, FrameType};
 use dosp_proto::member::OpenError;
 use dosp_proto::message::ExitCode;
+use dosp_transport::governor::Governor;
+use dosp_transport::pace::Bounds;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::engine::Batch;
 use crate::link::{Heartbeat, HeartbeatAction, Join, JoinError};
 
-/// One write to the socket, in bytes: some dozen full packets.
-const BATCH_LEN: usize = 128 * 1024;
 /// Buffers in one write; a full batch has fewer, unless its packets are small.
 const MAX_SLICES: usize = 256;
 
@@ -71,10 +71,13 @@ pub(super) struct Connection {
     pub(super) stray_pongs: u32,
     /// Encoded frames that are not in the socket yet.
     batch: Batch,
+    governor: Governor,
+    /// Bytes of a batch: as many as may wait unsent, since neither can be dropped or overtaken.
+    batch_len: usize,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, join: Join, now: Instant) -> Self {
+    pub(super) fn new(stream: TcpStream, join: Join, governor: Governor, now: Instant) -> Self {
         Self {
             stream,
             decoder: FrameDecoder::new(DEFAULT_MAX_BODY_LEN),
@@ -82,6 +85,8 @@ impl Connection {
             join: Some(join),
             stray_pongs: 0,
             batch: Batch::default(),
+            governor,
+            batch_len: Bounds::UNKNOWN.unsent_limit as usize,
         }
     }
 
@@ -93,6 +98,23 @@ impl Connection {
             Interest::READABLE
         };
         self.stream.ready(interest).await.map(|_| ())
+    }
+
+    /// Follows the path; returns how long packets may wait for it, where that is new.
+    pub(super) fn govern(&mut self, now: Instant) -> Option<Duration> {
+        let change = self.governor.tick(&self.stream, now)?;
+        if let Some(congestion) = change.congestion {
+            tracing::debug!(
+                congestion = congestion.name(),
+                "the link has a new congestion control"
+            );
+        }
+        if let Some(refused) = change.refused {
+            tracing::warn!(%refused, hint = refused.hint(), "the link keeps its congestion control");
+        }
+        let bounds = change.bounds?;
+        self.batch_len = bounds.unsent_limit as usize;
+        Some(bounds.target)
     }
 
     /// Reads once; `false` where there is nothing.
@@ -119,7 +141,7 @@ impl Connection {
                     join.poll_transmit(&mut frames);
                     self.batch.push(PacketBuf::from(&*frames));
                 } else {
-                    fill(&mut self.batch, BATCH_LEN);
+                    fill(&mut self.batch, self.batch_len);
                 }
                 if self.batch.is_empty() {
                     return Ok(());

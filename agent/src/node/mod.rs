@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 use dosp_proto::backoff::Backoff;
 use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::Vip;
+use dosp_transport::congestion::Congestion;
+use dosp_transport::governor::Governor;
 use rand::rngs::StdRng;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -104,6 +106,7 @@ pub struct Node<T, H> {
     /// The vIP that a person named.
     vip: Option<Vip>,
     reconnect: bool,
+    congestion: Congestion,
     tun: Option<T>,
     tun_writer: TunWriter,
     host: H,
@@ -135,7 +138,8 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     /// A node that has not dialled yet, and the way to it.
     #[must_use]
     pub fn new(config: NodeConfig, tun: Option<T>, host: H) -> (Self, NodeHandle) {
-        let NodeConfig { hubs, access, vip, reconnect, mut engine, identity, known } = config;
+        let NodeConfig { hubs, access, vip, reconnect, congestion, mut engine, identity, known } =
+            config;
         let (handle, ends) = NodeHandle::new(&known);
         let mut rng: StdRng = rand::make_rng();
         let NodeIdentity { key, secrets, name } = identity;
@@ -159,6 +163,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             credentials: Arc::new(credentials),
             vip,
             reconnect,
+            congestion,
             tun,
             tun_writer: TunWriter::default(),
             host,
@@ -274,7 +279,9 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             first: !self.was_up,
         };
         let join = Join::new(config, Arc::clone(&self.credentials), clock::instant());
-        self.link = Link::Connected(Box::new(Connection::new(stream, join, clock::instant())));
+        let governor = Governor::new(self.congestion);
+        let connection = Connection::new(stream, join, governor, clock::instant());
+        self.link = Link::Connected(Box::new(connection));
         self.state.send_replace(LinkState::Joining);
     }
 

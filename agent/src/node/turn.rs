@@ -29,6 +29,9 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             Link::Connected(_) => {}
         }
         let Link::Connected(connection) = &mut self.link else { return Ok(None) };
+        if let Some(target) = connection.govern(instant) {
+            self.engine.set_queue_target(target);
+        }
         if connection.handle_timeout(instant)? {
             self.engine.ping_hub(instant);
         }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dosp_proto::frame;
+use dosp_transport::congestion::Congestion;
 use serde::Deserialize;
 use toml::de::DeTable;
 
@@ -22,11 +23,12 @@ use peers::RawPeer;
 pub const EXAMPLE: &str = include_str!("../../server.example.toml");
 
 /// All keys, for hints.
-pub(super) const KEYS: [&str; 17] = [
+pub(super) const KEYS: [&str; 18] = [
     "listen",
     "network",
     "max_clients",
     "max_frame_len",
+    "congestion",
     "compression",
     "builtin_functions",
     "functions",
@@ -59,6 +61,7 @@ struct Raw {
     network: Option<String>,
     max_clients: Option<usize>,
     max_frame_len: Option<usize>,
+    congestion: Option<Congestion>,
     compression: Option<bool>,
     builtin_functions: Option<bool>,
     functions: Option<BTreeMap<String, RawProgram>>,
@@ -153,6 +156,7 @@ impl Settings {
             network: check.value("network", raw.network, |text| parse_network(&text))?,
             max_clients: check.value("max_clients", raw.max_clients, check_max_clients)?,
             max_frame_len: check.value("max_frame_len", raw.max_frame_len, check_max_frame_len)?,
+            congestion: raw.congestion,
             compression: raw.compression,
             builtin_functions: raw.builtin_functions,
             functions: check.value("functions", raw.functions, check_functions)?,

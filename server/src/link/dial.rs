@@ -143,8 +143,7 @@ async fn connect(
     let mut call = Call { socket, input: Input::new(MAX_GREETING_LEN), shared };
     let outbox = Arc::new(shared.new_outbox());
     let counters = Arc::new(FrameCounters::default());
-    let writer =
-        Writer::new(write_half, Arc::clone(&outbox), Arc::clone(&counters), shared.write_timeout);
+    let writer = Writer::new(write_half, Arc::clone(&outbox), Arc::clone(&counters), shared);
     let writing = AbortOnDropHandle::new(tokio::spawn(writer.run()));
     let (greeting, hsk) = call.greeting().await?;
     if hsk.flag == HskFlag::Compression {
