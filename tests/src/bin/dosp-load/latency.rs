@@ -6,7 +6,7 @@
 //! with the latency that it has reached by then.
 
 use std::net::TcpStream;
-use std::thread;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, join_ring};
 use crate::poll::Poller;
 use crate::walk::{RECEIVE_LEN, Walk};
-use crate::{Ring, poll};
+use crate::{Ring, cpu, poll};
 
 /// Frames that are due at the same time go into one write of at most this length.
 const BATCH_LEN: usize = 64 * 1024;
@@ -28,15 +28,27 @@ const WARM_UP_MS: u64 = 500;
 /// How long late frames are waited for.
 const GRACE: Duration = Duration::from_secs(2);
 
-pub(crate) fn run(ring: Ring, rate: u32) -> Result<Value> {
+pub(crate) fn run(ring: Ring, rate: u32, hub_pid: Option<u32>) -> Result<Value> {
     let (clients, frames) = join_ring(ring)?;
-    let schedule = Schedule::new(ring, rate);
-    let (num_unsent, mut latencies) = thread::scope(|scope| {
-        let sender = scope.spawn(|| send(&schedule, &clients, frames));
-        let arrivals = receive(&schedule, &clients)?;
+    let schedule = &Schedule::new(ring, rate);
+    let (num_unsent, mut latencies, cpu_time) = thread::scope(|scope| {
+        let sender = scope.spawn(|| send(schedule, &clients, frames));
+        let before = hub_pid.map(|pid| {
+            scope.spawn(move || {
+                sleep(schedule.measured_from().saturating_duration_since(Instant::now()));
+                cpu::time_of(pid)
+            })
+        });
+        let arrivals = receive(schedule, &clients)?;
         let num_unsent = sender.join().ok().context("the sender panicked")??;
-        Ok::<_, anyhow::Error>((num_unsent, arrivals))
+        let before = before.map(|before| before.join().ok().context("a thread panicked"));
+        let before = before.transpose()?.transpose()?;
+        let after = hub_pid.map(cpu::time_of).transpose()?;
+        let cpu_time = before.zip(after).map(|(before, after)| after.saturating_sub(before));
+        Ok::<_, anyhow::Error>((num_unsent, arrivals, cpu_time))
     })?;
+    let num_frames = latencies.all.len();
+    let cpu_us_per_frame = cpu_time.map(|time| time.as_secs_f64() * 1e6 / num_frames.max(1) as f64);
     latencies.all.sort_unstable();
     let percentile = |percent| percentile_us(&latencies.all, percent);
     Ok(json!({
@@ -44,7 +56,8 @@ pub(crate) fn run(ring: Ring, rate: u32) -> Result<Value> {
         "clients": ring.clients,
         "data_len": ring.bytes,
         "rate": rate,
-        "frames": latencies.all.len(),
+        "frames": num_frames,
+        "cpu_us_per_frame": cpu_us_per_frame,
         "unsent": num_unsent,
         "unarrived": latencies.num_unarrived,
         "p50_us": percentile(50),

@@ -6,7 +6,9 @@
 //! | `latency` | S2C frames on a schedule, and how late they arrive |
 //! | `idle` | many clients that say nothing: how fast they join, what memory they cost the hub |
 //! | `members` | members of a closed hub: how fast they join, what each costs, how soon they are back |
+//! | `relay` | no load: a hub that looks at nothing, for comparison |
 //! | `client` | one joined connection |
+//! | `cpu` | what a process has worked |
 //! | `poll` | waiting for many sockets |
 //! | `walk` | counting frames in a byte stream |
 //!
@@ -17,10 +19,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod client;
+mod cpu;
 mod idle;
 mod latency;
 mod members;
 mod poll;
+mod relay;
 mod throughput;
 mod walk;
 
@@ -53,11 +57,16 @@ enum Mode {
         /// Frames per second, of all clients together
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
         rate: u32,
+        /// The hub's process id, to see what a frame costs it
+        #[arg(long)]
+        pid: Option<u32>,
     },
     /// Clients that join and say nothing
     Idle(idle::Options),
     /// Members of a closed hub that join at once, and come back when it restarts
     Members(Box<members::Options>),
+    /// No load, but a hub that passes bytes on and looks at nothing
+    Relay(relay::Options),
 }
 
 /// Clients in a ring.
@@ -90,9 +99,10 @@ fn main() -> Result<()> {
     raise_file_limit().context("raise the limit on open files")?;
     let report = match mode {
         Mode::Throughput(ring) => throughput::run(ring)?,
-        Mode::Latency { ring, rate } => latency::run(ring, rate)?,
+        Mode::Latency { ring, rate, pid } => latency::run(ring, rate, pid)?,
         Mode::Idle(options) => idle::run(&options)?,
         Mode::Members(options) => members::run(&options)?,
+        Mode::Relay(options) => return relay::run(&options),
     };
     println!("{report}");
     Ok(())
