@@ -88,11 +88,15 @@ make_host() { # make_host NAME: it does not forward
 
 link_hosts() { # link_hosts I ONE OTHER: 198.18.I.1 at ONE, to which OTHER, 198.18.I.2, sends everything
   ip link add "to-$3" netns "$(ns "$2")" type veth peer name up0 netns "$(ns "$3")"
-  in_ns "$2" ip addr add "198.18.$1.1/24" dev "to-$3"
-  in_ns "$2" ip link set "to-$3" up
-  in_ns "$3" ip addr add "198.18.$1.2/24" dev up0
-  in_ns "$3" ip link set up0 up
-  in_ns "$3" ip route add default via "198.18.$1.1"
+  join_ends "$1" "$2" "to-$3" "$3" up0
+}
+
+join_ends() { # join_ends I ONE INTERFACE OTHER INTERFACE: the same for interfaces that are there
+  in_ns "$2" ip addr add "198.18.$1.1/24" dev "$3"
+  in_ns "$2" ip link set "$3" up
+  in_ns "$4" ip addr add "198.18.$1.2/24" dev "$5"
+  in_ns "$4" ip link set "$5" up
+  in_ns "$4" ip route add default via "198.18.$1.1"
 }
 
 end_processes() { # end_processes NAME...: all that runs on these hosts, by process id
