@@ -27,7 +27,7 @@ peer_up() {
   softether_told hub "${hub[@]}" UserCreate user /GROUP:none /REALNAME:none /NOTE:none
   softether_told hub "${hub[@]}" UserPasswordSet user /PASSWORD:bench
   for host in a b; do
-    softether_on $host vpnclient 9930
+    softether_on $host vpnclient 9931
     softether_told $host /CLIENT /CMD NicCreate bench
     softether_told $host /CLIENT /CMD AccountCreate bench "/SERVER:$(hub_of $host):5555" /HUB:bench \
       /USERNAME:user /NICNAME:bench
