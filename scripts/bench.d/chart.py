@@ -53,7 +53,8 @@ class Chart:
         longest = max(sum(parts) for parts in bars.values())
         for who, parts in sorted(bars.items(), key=lambda bar: sum(bar[1]), reverse=best is max):
             self.bar(who, parts, longest, unit)
-        self.elements.append(f'<line x1="{LABELS}" x2="{LABELS}" y1="{top - 4}" y2="{self.y - 4}" class="axis"/>')
+        self.elements.append(f'<line x1="{LABELS}" x2="{LABELS}" y1="{top - 4}" y2="{self.y - 4}" '
+                             'class="axis"/>')
 
     def svg(self):
         body = "\n".join(self.elements)

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # Subject crypto: sealing and opening.
 
 # Both in one process, one after the other. The figures are nanoseconds a frame.

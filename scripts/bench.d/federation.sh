@@ -1,5 +1,10 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # Subject federation: hubs in a line.
+
+# Every hub in a line costs the same cores; 1 KiB is about a packet, 64 KiB what TCP makes of many.
+LINE_DATA_LENS="64 1024 65536"
+LINE_RATE=200
+keys=() # of the hubs
 
 line_hub() { # line_hub NUMBER OPTIONS...
   background hub setsid "$bin/dosp-server" --state "$secret/line-$1" --socket "$secret/line-$1.sock" \

@@ -1,5 +1,9 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # Subject frames, and the hub that other subjects load, too.
+
+FRAMES_SECONDS=2
+NUM_CLIENTS="2 16 100"
+DATA_LENS="64 1400 65536"
 
 # A hub that listens on the loopback of a namespace and knows of no client yet. In a session of its
 # own: on a busy machine the kernel shares the cores among sessions, not among threads, of which the

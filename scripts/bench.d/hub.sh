@@ -1,6 +1,9 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # Subject hub: frames per second against a relay that looks at nothing, and what a frame costs as the
 # number of clients grows.
+
+# As long as a frame's cost of a few µs takes to be read to a few percent in ticks of 10 ms.
+GROWTH_SECONDS=4
 # DATA_LEN/FEW/MANY/RATE: the same frames per second from few clients and from many.
 GROWTHS="65536/2/1000/2000 1400/200/1000/20000"
 

@@ -1,5 +1,7 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # Subject lossy: one stream and pings over a long link, with loss and without, between a and the hub.
+
+# MBIT-PER-S/RTT-MS/LOSS-PERCENT/BUFFER-BYTES, the same both ways.
 LOSSY_LINKS="200/20/0/500000 200/20/0.5/500000 200/20/1/500000 5/160/0/100000"
 
 # Hosts as always, but for the link of a, which is an emulated one.

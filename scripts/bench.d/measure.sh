@@ -1,5 +1,11 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # What the subjects of scripts/bench share: hosts, records, and what is measured between a and b.
+
+STREAM_SECONDS=8
+SHORT_SECONDS=4
+MAX_WAIT_FOR_CALM=10
+ticks_per_s=$(getconf CLK_TCK)
+noise=0 # cores that others used before what is being measured
 
 record() { # record WHAT WHO FIGURE
   printf '%s\t%s\t%s\t%s\n' "$@" "$noise" >>"$results"

@@ -1,5 +1,8 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # Subject members: nodes that join a closed hub at once, and come back.
+
+NUM_MEMBERS=1000
+NUM_MEMBERS_BACK=500
 
 # A network of its own, whose hub the load starts and ends.
 members() { # members CLIENTS OPTIONS-OF-LOAD...

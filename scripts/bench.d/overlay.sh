@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # Subject overlay: what each carries between a and b where only the cores are the limit.
 
 # One stream, and what the processes at the hub and at the hosts work meanwhile, in seconds per gigabyte.

@@ -1,5 +1,9 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # Subject scale: idle clients.
+
+# The published server keeps a thread for each client, and fewer of them.
+NUM_IDLE=10000
+NUM_IDLE_PYTHON=2000
 
 idle() { # idle WHO CLIENTS
   load idle --clients "$2" --pid "$(ip netns pids "$(ns hub)")"

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # Subject shaped: how long a ping takes while streams fill a link of 100 Mbit/s on either side of the hub.
 
 # The qdisc of the link's both ends: what is sent into it waits there.

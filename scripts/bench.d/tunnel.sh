@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # Subject tunnel: version 2 of tunnels against version 1. The streams of `overlay` are against others.
 
 version() { # version WHO OPTIONS-OF-UP...

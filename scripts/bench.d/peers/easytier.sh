@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # EasyTier over TCP, end to end: a node at the hub relays, and the others may not look for another way.
 peer_programs=easytier-core
 easytier_on() { # easytier_on HOST VIP OPTIONS...

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # A relay of bytes, without TUN and cipher, for connections to iperf3's port: the bound of a hub on TCP.
 peer_programs=haproxy
 peer_up() {

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # OpenVPN over TCP: the hub is its server, opens and seals every packet and passes it on.
 peer_programs=openvpn
 tun_mtu=1500

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # This project. Who was met in version 2 of tunnels is never met in version 1 again, so whoever wants
 # version 1 sets `state_name` to have states apart.
 peer_programs=

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # No overlay: the hub's kernel forwards IP. The bound of everything that has packets.
 peer_programs=
 peer_up() {

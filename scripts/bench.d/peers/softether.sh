@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # SoftEther over TLS: Ethernet through one connection a host, switched by the server at the hub.
 peer_programs=vpncmd
 
