@@ -55,10 +55,11 @@ fn check(super_packet: SuperPacket, packet: &[u8]) {
     assert_eq!(packets.len(), super_packet.num_segments());
     assert_eq!(payload, packet[headers_len..]);
     if super_packet.transport() == Transport::Udp && packets.len() <= MAX_MERGED {
-        let mut gro = UdpGro::default();
-        assert!(packets.iter().all(|packet| gro.push(packet) == Pushed::Merged));
-        let (header, merged) = gro.take().unwrap();
-        assert_eq!(header, Offload::SuperPacket(super_packet).header());
+        let mut gro = UdpGro::new(PacketBuf::default());
+        let mut push = |packet: &Vec<u8>| gro.push(packet, Offload::Plain) == Pushed::Merged;
+        assert!(packets.iter().all(&mut push));
+        let (offload, merged) = gro.finish().unwrap();
+        assert_eq!(offload, Offload::SuperPacket(super_packet));
         let mut merged = merged.content().to_vec();
         // The checksum of the input is anything.
         merged[26..28].copy_from_slice(&packet[26..28]);

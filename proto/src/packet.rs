@@ -39,9 +39,16 @@ pub struct FlowId([u8; FLOW_ID_LEN]);
 
 const FLOW_ID_LEN: usize = 13;
 pub(crate) const TCP: u8 = 6;
-pub(crate) const UDP: u8 = 17;
+/// The protocol number of UDP, as registered by IANA.
+pub const UDP: u8 = 17;
 
 impl FlowId {
+    /// The protocol number, as registered by IANA.
+    #[must_use]
+    pub const fn protocol(&self) -> u8 {
+        self.0[8]
+    }
+
     /// `[source 4][destination 4][protocol][ports 4, or zeros]`
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; FLOW_ID_LEN] {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dosp_proto::buffer::PacketBuf;
 use dosp_proto::offload::Offload;
-use dosp_proto::packet::FlowId;
+use dosp_proto::packet::{FlowId, UDP};
 use dosp_proto::vip::Vip;
 use dosp_transport::fq_codel::{self, Dropped, FlowKey, FqCodel};
 
@@ -35,6 +35,11 @@ impl Packet {
         self.buffer.len()
     }
 
+    /// Whether it is a small datagram: large ones are hardly less work when they are one.
+    pub(super) fn may_be_gathered(&self) -> bool {
+        self.flow.protocol() == UDP && !matches!(self.offload, Offload::SuperPacket(_))
+    }
+
     /// The memory that it waits in, in bytes.
     fn cost(&self) -> usize {
         self.buffer.room()
@@ -52,6 +57,8 @@ impl Packet {
 #[derive(Debug)]
 pub(super) struct PacketQueue {
     fair: FqCodel<(Vip, Packet)>,
+    /// The next one, which was looked at.
+    held: Option<(Vip, Packet)>,
     /// Memory of the packets that are staged, in bytes.
     staged_len: usize,
 }
@@ -59,11 +66,11 @@ pub(super) struct PacketQueue {
 impl PacketQueue {
     pub(super) fn new() -> Self {
         let config = fq_codel::Config { max_len: MAX_QUEUED_LEN, ..fq_codel::Config::default() };
-        Self { fair: FqCodel::new(config), staged_len: 0 }
+        Self { fair: FqCodel::new(config), held: None, staged_len: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.fair.is_empty()
+        self.fair.is_empty() && self.held.is_none()
     }
 }
 
@@ -138,7 +145,8 @@ impl Engine {
 
     /// There is no link: what waited for its turn waits for a tunnel again.
     pub(super) fn stage_queued(&mut self) {
-        let queued: Vec<_> = self.packets.fair.drain().collect();
+        let held = self.packets.held.take();
+        let queued: Vec<_> = held.into_iter().chain(self.packets.fair.drain()).collect();
         for (to, packet) in queued {
             if let Some(peer) = self.peers.get_mut(&to) {
                 peer.queued_len -= packet.len();
@@ -150,11 +158,31 @@ impl Engine {
     /// The next packet whose turn it is.
     pub(super) fn pop_packet(&mut self, now: Instant) -> Option<(Vip, Packet)> {
         let (queue, mut bin) = self.split();
-        let (to, packet) = queue.fair.pop(now, |packet, why| bin.drop_queued(packet, why))?;
+        let held = queue.held.take();
+        let (to, packet) =
+            held.or_else(|| queue.fair.pop(now, |packet, why| bin.drop_queued(packet, why)))?;
         if let Some(peer) = self.peers.get_mut(&to) {
             peer.queued_len -= packet.len();
         }
         Some((to, packet))
+    }
+
+    /// The next packet, if it goes on where `before` ended.
+    pub(super) fn pop_of_flow(&mut self, to: Vip, before: &Packet, now: Instant) -> Option<Packet> {
+        let (next_to, next) = self.pop_packet(now)?;
+        if next_to == to && next.flow == before.flow && next.may_be_gathered() {
+            return Some(next);
+        }
+        self.hold(next_to, next);
+        None
+    }
+
+    /// Puts the packet back whose turn it was.
+    pub(super) fn hold(&mut self, to: Vip, packet: Packet) {
+        if let Some(peer) = self.peers.get_mut(&to) {
+            peer.queued_len += packet.len();
+        }
+        self.packets.held = Some((to, packet));
     }
 
     /// Says how long packets may wait for a link that is as slow as it is.

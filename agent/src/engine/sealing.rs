@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use dosp_proto::Now;
 use dosp_proto::buffer::PacketBuf;
-use dosp_proto::offload::{Offload, Segments, SuperPacket, VNET_HEADER_LEN};
+use dosp_proto::offload::{Offload, Pushed, Segments, SuperPacket, UdpGro, VNET_HEADER_LEN};
 use dosp_proto::packet::FlowId;
 use dosp_proto::tunnel::v2::Kind;
 use dosp_proto::vip::Vip;
@@ -37,10 +37,45 @@ impl Engine {
             if let Some(last) = last.replace(to).filter(|last| *last != to) {
                 self.follow_sealed(last, now, rng);
             }
+            let packet = self.gather(to, packet, now.instant);
             self.seal_packet(to, packet, out, now.instant);
         }
         if let Some(last) = last {
             self.follow_sealed(last, now, rng);
+        }
+    }
+
+    /// Makes one packet of datagrams that wait behind each other, where the peer takes that: for it, too,
+    /// one is less work than many. Nothing waits for others to come.
+    fn gather(&mut self, to: Vip, first: Packet, now: Instant) -> Packet {
+        let takes_super_packets = self
+            .peers
+            .get(&to)
+            .is_some_and(|peer| peer.version() == Some(Version::Two) && peer.v2.takes().udp);
+        if !takes_super_packets || !first.may_be_gathered() {
+            return first;
+        }
+        let Some(next) = self.pop_of_flow(to, &first, now) else { return first };
+        let mut gro = UdpGro::new(self.buffers.take_large());
+        let mut waiting = Some(next);
+        let is_begun = gro.push(first.buffer.content(), first.offload) == Pushed::Merged;
+        while is_begun && let Some(next) = waiting.take() {
+            if gro.push(next.buffer.content(), next.offload) == Pushed::Flush {
+                waiting = Some(next);
+                break;
+            }
+            self.recycle(next.buffer);
+            waiting = self.pop_of_flow(to, &first, now);
+        }
+        if let Some(next) = waiting {
+            self.hold(to, next);
+        }
+        match gro.finish() {
+            Some((offload, buffer)) => {
+                self.recycle(first.buffer);
+                Packet { flow: first.flow, offload, buffer }
+            }
+            None => first,
         }
     }
 
@@ -103,7 +138,7 @@ impl Engine {
     ) {
         let mut segments = Segments::new(super_packet, packet.buffer.content());
         loop {
-            let mut buffer = self.buffers.take_small();
+            let mut buffer = self.buffers.take(super_packet.segment_len());
             let is_sealed = segments.next_into(&mut buffer)
                 && self.seal_frame(to, Kind::Packet, packet.flow, &mut buffer, now);
             if !is_sealed {

@@ -4,9 +4,9 @@ use super::header::{GSO_ECN, GSO_NONE, NEEDS_CSUM, Offloads, VnetHeader};
 use super::transport::{IPV4_HEADER_LEN, TRANSPORT_START, Transport};
 use crate::packet::{Ipv4Packet, PacketError};
 
-/// The smallest `gso_size` of a super-packet between peers, in bytes. One packet that becomes 256 is
-/// enough; at a `gso_size` of 1 it would be 65,000. Flows with smaller segments are split by whoever
-/// sends them.
+/// The smallest `gso_size` of a super-packet of TCP between peers, in bytes. One packet that becomes
+/// 256 is enough; at a `gso_size` of 1 it would be 65,000. Flows with smaller segments are split by
+/// whoever sends them.
 pub const MIN_GSO_SIZE: u16 = 256;
 /// So many datagrams are in a super-packet of UDP between peers: Linux takes no more
 /// (`UDP_MAX_SEGMENTS`; 64 before 6.10).
@@ -48,7 +48,7 @@ pub enum OffloadError {
     /// Segments without content.
     #[error("segments of length zero")]
     NoGsoSize,
-    /// Segments shorter than [`MIN_GSO_SIZE`].
+    /// Segments of TCP shorter than [`MIN_GSO_SIZE`].
     #[error("segments are too short")]
     ShortSegments,
     /// Segments longer than the MTU.
@@ -201,13 +201,13 @@ impl SuperPacket {
 
     /// What peers ask of each other, whatever the MTU is.
     fn check_limits(&self) -> Result<(), OffloadError> {
-        if self.gso_size < MIN_GSO_SIZE {
-            return Err(OffloadError::ShortSegments);
+        match self.transport {
+            Transport::Tcp if self.gso_size < MIN_GSO_SIZE => Err(OffloadError::ShortSegments),
+            Transport::Udp if self.num_segments() > MAX_UDP_SEGMENTS => {
+                Err(OffloadError::TooManySegments)
+            }
+            Transport::Tcp | Transport::Udp => Ok(()),
         }
-        if self.transport == Transport::Udp && self.num_segments() > MAX_UDP_SEGMENTS {
-            return Err(OffloadError::TooManySegments);
-        }
-        Ok(())
     }
 
     pub(super) fn header(&self) -> VnetHeader {

@@ -1,7 +1,6 @@
 //! GRO in user space: several packets of UDP become one super-packet.
 
-use super::check::SuperPacket;
-use super::header::VnetHeader;
+use super::check::{Offload, SuperPacket};
 use super::transport::{
     IPV4_HEADER_LEN, TRANSPORT_START, Transport, UDP_HEADER_LEN, write_ipv4, write_udp_len,
 };
@@ -32,10 +31,12 @@ pub enum Pushed {
 /// Only those are put together that the kernel would make of the result again, byte for byte. It
 /// counts the identifications of IPv4 up from the first; where DF is set they mean nothing (RFC
 /// 6864), and are the only thing that may differ.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct UdpGro {
     /// The first packet, and the payloads of the others.
     buffer: PacketBuf,
+    /// What is left to be done to the first.
+    first: Offload,
     num_packets: u16,
     /// Payload of the first in bytes; no other is longer.
     gso_size: u16,
@@ -44,38 +45,45 @@ pub struct UdpGro {
 }
 
 impl UdpGro {
-    /// Adds `packet`, if it is UDP over IPv4, whole, not empty, and its checksums are right; and if
-    /// it goes on where the last one ended.
+    /// With nothing gathered, and memory to gather in.
+    #[must_use]
+    pub fn new(mut buffer: PacketBuf) -> Self {
+        buffer.clear();
+        Self { buffer, first: Offload::Plain, num_packets: 0, gso_size: 0, is_closed: false }
+    }
+
+    /// Adds `packet`, which was checked to need `offload`, if it is UDP over IPv4, whole, not empty,
+    /// and its checksums are right or still to be made; and if it goes on where the last one ended.
     #[inline]
-    pub fn push(&mut self, packet: &[u8]) -> Pushed {
+    pub fn push(&mut self, packet: &[u8], offload: Offload) -> Pushed {
         let pushed = match self.num_packets {
-            0 => self.begin(packet),
-            _ => self.go_on(packet),
+            0 => self.begin(packet, offload),
+            _ => self.go_on(packet, offload),
         };
         if pushed.is_some() { Pushed::Merged } else { Pushed::Flush }
     }
 
-    /// What has gathered, to be written with this header: a packet that is alone is as it came.
-    /// `None` where there is nothing. Nothing is there afterwards.
-    pub fn take(&mut self) -> Option<(VnetHeader, &mut PacketBuf)> {
-        let header = match std::mem::take(&mut self.num_packets) {
+    /// What has gathered, and what is left to be done to it: a packet that is alone is as it came.
+    /// `None` where there is nothing.
+    #[must_use]
+    pub fn finish(mut self) -> Option<(Offload, PacketBuf)> {
+        let offload = match self.num_packets {
             0 => return None,
-            1 => VnetHeader::default(),
-            _ => self.finish()?,
+            1 => self.first,
+            _ => self.merged()?,
         };
-        Some((header, &mut self.buffer))
+        Some((offload, self.buffer))
     }
 
-    fn begin(&mut self, packet: &[u8]) -> Option<()> {
-        let payload = datagram(packet)?;
+    fn begin(&mut self, packet: &[u8], offload: Offload) -> Option<()> {
+        let payload = datagram(packet, offload)?;
         self.gso_size = u16::try_from(payload.len()).ok()?;
-        self.buffer.clear();
         self.buffer.append(packet);
-        (self.num_packets, self.is_closed) = (1, false);
+        (self.first, self.num_packets) = (offload, 1);
         Some(())
     }
 
-    fn go_on(&mut self, packet: &[u8]) -> Option<()> {
+    fn go_on(&mut self, packet: &[u8], offload: Offload) -> Option<()> {
         let headers = packet.first_chunk::<HEADERS_LEN>()?;
         let first = self.buffer.content().first_chunk::<HEADERS_LEN>()?;
         let payload_len = packet.len() - HEADERS_LEN;
@@ -85,7 +93,7 @@ impl UdpGro {
         if self.is_closed || is_full || !goes_on(first, headers, self.num_packets) {
             return None;
         }
-        let payload = datagram(packet)?;
+        let payload = datagram(packet, offload)?;
         self.buffer.append(payload);
         self.num_packets += 1;
         self.is_closed = payload_len < self.gso_size.into();
@@ -93,26 +101,25 @@ impl UdpGro {
     }
 
     /// Lengths, and the sum of the pseudo-header where the checksum is to be.
-    fn finish(&mut self) -> Option<VnetHeader> {
+    fn merged(&mut self) -> Option<Offload> {
         let total_len = u16::try_from(self.buffer.len()).ok()?;
         let (ip, udp) = self.buffer.content_mut().split_first_chunk_mut::<IPV4_HEADER_LEN>()?;
         write_ipv4(ip, total_len, u16::from_be_bytes([ip[4], ip[5]]));
         write_udp_len(udp.first_chunk_mut()?, total_len);
         let sum = Transport::Udp.pseudo_sum(ip, total_len.checked_sub(TRANSPORT_START)?);
         Transport::Udp.set_checksum(udp, sum.folded());
-        let super_packet = SuperPacket {
+        Some(Offload::SuperPacket(SuperPacket {
             transport: Transport::Udp,
             headers_len: HEADERS_END,
             total_len,
             gso_size: self.gso_size,
             ecn: false,
-        };
-        Some(super_packet.header())
+        }))
     }
 }
 
 /// The payload of a packet that may be put together with others.
-fn datagram(packet: &[u8]) -> Option<&[u8]> {
+fn datagram(packet: &[u8], offload: Offload) -> Option<&[u8]> {
     let packet = Ipv4Packet::parse(packet).ok()?;
     if packet.protocol() != UDP || packet.is_fragment() {
         return None;
@@ -128,7 +135,12 @@ fn datagram(packet: &[u8]) -> Option<&[u8]> {
     let ip = packet.bytes().first_chunk()?;
     let len = u16::try_from(segment.len()).ok()?;
     // The kernel makes new checksums, so a wrong one must not get in.
-    Transport::Udp.pseudo_sum(ip, len).add(segment).is_right().then_some(payload)
+    let is_right = || Transport::Udp.pseudo_sum(ip, len).add(segment).is_right();
+    match offload {
+        Offload::Plain => is_right().then_some(payload),
+        Offload::PartialChecksum(_) => Some(payload),
+        Offload::SuperPacket(_) => None,
+    }
 }
 
 /// Whether headers are those of packet number `index` after the one with the headers `first`, but

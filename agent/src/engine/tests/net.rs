@@ -5,9 +5,10 @@ use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use dosp_proto::Now;
+use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, FrameDecoder};
 use dosp_proto::identity::IdentityKey;
-use dosp_proto::offload::VnetHeader;
+use dosp_proto::offload::{Offload, Offloads, Segments, VnetHeader};
 use dosp_proto::secret::NetworkSecret;
 use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::{Network, Vip};
@@ -53,6 +54,10 @@ pub(super) struct Node {
     /// To the hub, and from it.
     pub(super) delays: [Duration; 2],
     /// Packets of peers that went to the TUN.
+    /// What its TUN gives and takes.
+    pub(super) super_packets: Offloads,
+    /// What was left to be done to the packets that came.
+    pub(super) offloads: Vec<Offload>,
     pub(super) packets: Vec<Vec<u8>>,
     /// Packets of the agent itself that did.
     pub(super) answers: Vec<Vec<u8>>,
@@ -255,6 +260,15 @@ impl Net {
         self.link_up(i, self.nodes[i].vip);
     }
 
+    /// All agents start again, and have TUNs that give and take super-packets.
+    pub(super) fn with_super_packets(mut self) -> Self {
+        for i in 0..self.nodes.len() {
+            self.nodes[i].super_packets = Offloads { tcp: true, udp: true };
+            self.restart(i);
+        }
+        self
+    }
+
     /// The agent starts again with the key that it has now, and knows nobody.
     pub(super) fn restart_as(&mut self, i: usize) {
         self.link_down(i);
@@ -290,7 +304,10 @@ impl Net {
             while let Some(frame) = node.decoder.next_frame().unwrap() {
                 match node.engine.handle_frame(frame, now, &mut self.rng) {
                     Inbound::Nothing => {}
-                    Inbound::Packet(_, packet) => node.packets.push(packet.to_vec()),
+                    Inbound::Packet(offload, packet) => {
+                        node.offloads.push(offload);
+                        node.packets.extend(as_on_a_wire(offload, packet));
+                    }
                     Inbound::Packets(packets) => {
                         node.packets.extend(packets.map(<[u8]>::to_vec));
                     }
@@ -396,6 +413,8 @@ impl Node {
             name: None,
             unix_time: UNIX_TIME,
             delays: [DELAY; 2],
+            super_packets: Offloads::NONE,
+            offloads: Vec::new(),
             packets: Vec::new(),
             answers: Vec::new(),
             messages: Vec::new(),
@@ -420,6 +439,18 @@ impl Node {
     pub(super) fn start(&mut self, known: KnownPeers, rng: &mut StdRng) {
         let (identity, name) = (self.identity.clone(), self.name.clone());
         let endpoint = Endpoint::new(identity, &self.secrets, name, rng);
+        let endpoint = endpoint.with_super_packets(self.super_packets);
         self.engine = Engine::new(self.config, endpoint, known);
     }
+}
+
+/// The packets that a kernel would make of one.
+fn as_on_a_wire(offload: Offload, packet: &mut [u8]) -> Vec<Vec<u8>> {
+    let Offload::SuperPacket(super_packet) = offload else {
+        offload.complete_checksum(packet);
+        return vec![packet.to_vec()];
+    };
+    let (mut segments, mut buffer) = (Segments::new(super_packet, packet), PacketBuf::default());
+    let next = || segments.next_into(&mut buffer).then(|| buffer.content().to_vec());
+    std::iter::from_fn(next).collect()
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, FrameDecoder};
+use dosp_proto::offload::Offload;
 use dosp_proto::packet::Ipv4Packet;
 use dosp_proto::vip::Vip;
 use etherparse::{IcmpEchoHeader, Icmpv4Slice, Icmpv4Type};
@@ -56,6 +57,27 @@ fn full_queue_drops_the_oldest_and_stays_bounded() {
     net.pump(0);
     net.run_ms(100);
     assert!(net.nodes[1].packets == packets[5000 - fitting..]);
+}
+
+#[test]
+fn small_datagrams_that_wait_go_as_one_frame() {
+    let mut net = Net::new(2).with_super_packets();
+    net.open(0, 1);
+    net.nodes[1].offloads.clear();
+    let contents: Vec<_> = (0..100u8).map(|number| [number; 64]).collect();
+    for content in &contents {
+        let packet = net.packet(0, 1, content);
+        net.queue(0, &packet);
+    }
+    let sent_before = net.peer(0, 1).tx_frames;
+    net.pump(0);
+    net.run_ms(100);
+    assert_eq!(net.peer(0, 1).tx_frames - sent_before, 2, "64 and 36");
+    let is_super = |offload: &Offload| matches!(offload, Offload::SuperPacket(_));
+    assert!(net.nodes[1].offloads.len() == 2 && net.nodes[1].offloads.iter().all(is_super));
+    let came = net.nodes[1].packets.iter().map(|packet| &packet[28 + super::MARKER.len()..]);
+    assert!(came.eq(contents.iter().map(|content| &content[..])));
+    assert_eq!(net.peer(0, 1).queued_len, 0);
 }
 
 #[test]

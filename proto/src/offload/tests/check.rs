@@ -86,7 +86,7 @@ fn every_defect_has_its_error() {
         (th, &changed(&t, 32, 0x40), E::TransportHeader),
         (uh, &changed(&u, 25, 0), E::TransportHeader),
         (tcp_header(0), &t, E::NoGsoSize),
-        (udp_header(255), &u, E::ShortSegments),
+        (tcp_header(255), &t, E::ShortSegments),
         (tcp_header(1381), &t, E::LongSegments),
         (udp_header(390), &many, E::TooManySegments),
     ] {

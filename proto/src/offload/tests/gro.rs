@@ -16,18 +16,20 @@ fn flow(lens: &[usize], id: u16, is_df: bool) -> Vec<Vec<u8>> {
 
 /// What is taken of these packets, as it would be written: a header and a packet each.
 fn coalesce(packets: &[Vec<u8>]) -> Vec<(VnetHeader, Vec<u8>)> {
-    let (mut gro, mut written) = (UdpGro::default(), Vec::new());
+    let (mut gro, mut written) = (UdpGro::new(PacketBuf::default()), Vec::new());
+    let finish = |gro: UdpGro| {
+        gro.finish().map(|(offload, packet)| (offload.header(), packet.content().to_vec()))
+    };
     for packet in packets {
-        if gro.push(packet) == Pushed::Merged {
+        if gro.push(packet, Offload::Plain) == Pushed::Merged {
             continue;
         }
-        written.extend(gro.take().map(|(header, packet)| (header, packet.content().to_vec())));
-        if gro.push(packet) == Pushed::Flush {
+        written.extend(finish(std::mem::replace(&mut gro, UdpGro::new(PacketBuf::default()))));
+        if gro.push(packet, Offload::Plain) == Pushed::Flush {
             written.push((VnetHeader::default(), packet.clone()));
         }
     }
-    written.extend(gro.take().map(|(header, packet)| (header, packet.content().to_vec())));
-    assert!(gro.take().is_none());
+    written.extend(finish(gro));
     written
 }
 
@@ -90,6 +92,26 @@ fn checksum_must_be_there_and_right() {
         packets[at][26..28].fill(0);
         assert_eq!(num_written(&packets), 2);
     }
+}
+
+#[test]
+fn checksum_that_is_still_to_be_made_need_not_be_right() {
+    let packets = flow(&[300, 300, 20], 8, true);
+    let whole = coalesce(&packets);
+    let mut gro = UdpGro::new(PacketBuf::default());
+    for mut packet in packets.clone() {
+        packet[26..28].copy_from_slice(&[1, 2]);
+        let offload = Offload::PartialChecksum(Transport::Udp);
+        assert_eq!(gro.push(&packet, offload), Pushed::Merged);
+    }
+    let (offload, packet) = gro.finish().unwrap();
+    assert_eq!([(offload.header(), packet.content().to_vec())], *whole);
+
+    let mut gro = UdpGro::new(PacketBuf::default());
+    let alone = Offload::PartialChecksum(Transport::Udp);
+    assert_eq!(gro.push(&packets[0], alone), Pushed::Merged);
+    let (offload, packet) = gro.finish().unwrap();
+    assert_eq!((offload, packet.content()), (alone, &*packets[0]));
 }
 
 proptest! {
