@@ -85,7 +85,7 @@ fn carry(from: &mut Agent, to: &mut Agent, batch: &mut Batch, now: Now, rng: &mu
     let len = batch.len();
     while !batch.is_empty() {
         let mut slices = [IoSlice::new(&[]); 64];
-        let filled = batch.slices(&mut slices);
+        let filled = batch.slices(&mut slices, usize::MAX);
         let mut written = 0;
         for slice in slices.iter().take(filled) {
             to.decoder.extend(slice);

@@ -3,9 +3,9 @@
 
 version() { # version WHO OPTIONS-OF-UP...
   fresh_hosts
-  state_name=$1
+  open_hub=1 state_name=$1-
   peer ours "${@:2}"
-  unset state_name
+  unset open_hub state_name
   look_around
   iperf $STREAM_SECONDS -O 2
   record version "$1" "$(gbit_per_s)"

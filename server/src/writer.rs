@@ -1,6 +1,6 @@
 //! From a connection's queue to its socket.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use dosp_proto::frame;
 use dosp_proto::zlib::{CompressError, Deflater};
 use dosp_transport::governor::Governor;
-use dosp_transport::pace::MAX_UNSENT_LIMIT;
+use dosp_transport::socket::send_chunk;
 use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::task::coop;
 use tokio::time::timeout;
@@ -49,6 +51,8 @@ pub(crate) struct Writer {
     outbox: Arc<Outbox>,
     counters: Arc<FrameCounters>,
     governor: Governor,
+    /// See [`Bounds::chunk_len`](dosp_transport::pace::Bounds::chunk_len).
+    chunk_len: Option<usize>,
     write_timeout: Duration,
 }
 
@@ -60,7 +64,7 @@ impl Writer {
         shared: &Shared,
     ) -> Self {
         let (governor, write_timeout) = (shared.new_governor(), shared.write_timeout);
-        Self { socket, outbox, counters, governor, write_timeout }
+        Self { socket, outbox, counters, governor, chunk_len: None, write_timeout }
     }
 
     /// Writes what is queued until the queue ends. Everything that is there goes into one write.
@@ -116,7 +120,8 @@ impl Writer {
     fn govern(&mut self) {
         let Some(change) = self.governor.tick(self.socket.as_ref(), Instant::now()) else { return };
         if let Some(bounds) = change.bounds {
-            self.outbox.set_pace(batch_len(bounds.unsent_limit), bounds.target);
+            self.chunk_len = bounds.chunk_len();
+            self.outbox.set_pace(self.chunk_len.unwrap_or(MAX_BATCH_LEN), bounds.target);
         }
         if let Some(refused) = change.refused {
             debug!(%refused, hint = refused.hint(), "the connection keeps its congestion control");
@@ -124,26 +129,30 @@ impl Writer {
     }
 
     async fn write(&self, bytes: &[u8]) -> Result<(), WriteError> {
-        write_whole(&self.socket, bytes, self.write_timeout).await
+        write_whole(&self.socket, bytes, self.chunk_len, self.write_timeout).await
     }
-}
-
-/// What is taken at once where so much may wait unsent: as much, but for a path so fast that nothing
-/// waits long anyhow.
-fn batch_len(unsent_limit: u32) -> usize {
-    if unsent_limit >= MAX_UNSENT_LIMIT { MAX_BATCH_LEN } else { unsent_limit as usize }
 }
 
 async fn write_whole(
     socket: &OwnedWriteHalf,
     mut bytes: &[u8],
+    chunk_len: Option<usize>,
     write_timeout: Duration,
 ) -> Result<(), WriteError> {
     while !bytes.is_empty() {
-        let written_len = match socket.try_write(bytes) {
+        let chunk = chunk_len.and_then(|len| bytes.get(..len)).unwrap_or(bytes);
+        let written = match chunk_len {
+            None => socket.try_write(chunk),
+            Some(_) => {
+                let stream: &TcpStream = socket.as_ref();
+                let send = || send_chunk(stream, &[IoSlice::new(chunk)]);
+                stream.try_io(Interest::WRITABLE, send)
+            }
+        };
+        let written_len = match written {
             Ok(written_len) => written_len,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                wait_writable(socket, bytes, write_timeout).await?
+                wait_writable(socket, chunk, write_timeout).await?
             }
             Err(error) => return Err(error.into()),
         };

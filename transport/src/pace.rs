@@ -34,6 +34,13 @@ impl Bounds {
     /// While the rate is unknown.
     pub const UNKNOWN: Self = Self { unsent_limit: MAX_UNSENT_LIMIT, target: MIN_TARGET };
 
+    /// Bytes that one write gives the kernel at most, as a [chunk](crate::socket::send_chunk); `None`
+    /// on a path so fast that the kernel may join what it likes.
+    #[must_use]
+    pub const fn chunk_len(&self) -> Option<usize> {
+        if self.unsent_limit < MAX_UNSENT_LIMIT { Some(self.unsent_limit as usize) } else { None }
+    }
+
     /// For a path that delivers `rate` bytes per second. The target is the time to send twice what
     /// may wait in the kernel, since the queue cannot see that and would take it for its own fault.
     fn of(rate: u64) -> Self {

@@ -33,10 +33,23 @@ impl Batch {
         self.len == 0
     }
 
-    /// The bytes from the first one that is not in the socket on, for one vectored write.
-    pub fn slices<'b, const N: usize>(&'b self, slices: &mut [IoSlice<'b>; N]) -> usize {
-        let filled = self.frames.iter().zip(&mut *slices);
-        filled.map(|(frame, slice)| *slice = IoSlice::new(frame.content())).count()
+    /// At most `max_len` bytes from the first one that is not in the socket on, for one vectored write.
+    pub fn slices<'b, const N: usize>(
+        &'b self,
+        slices: &mut [IoSlice<'b>; N],
+        mut max_len: usize,
+    ) -> usize {
+        let mut num_filled = 0;
+        for (frame, slice) in self.frames.iter().zip(slices) {
+            if max_len == 0 {
+                break;
+            }
+            let content = frame.content();
+            let content = content.get(..max_len).unwrap_or(content);
+            *slice = IoSlice::new(content);
+            (max_len, num_filled) = (max_len - content.len(), num_filled + 1);
+        }
+        num_filled
     }
 
     /// The socket took `len` bytes.
@@ -65,7 +78,7 @@ mod tests {
 
     fn written(batch: &Batch) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 4];
-        let filled = batch.slices(&mut slices);
+        let filled = batch.slices(&mut slices, usize::MAX);
         slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect()
     }
 
@@ -80,6 +93,8 @@ mod tests {
         assert_eq!(written(&batch), b"ethree");
         batch.advance(3);
         assert_eq!((written(&batch), batch.take_spent().count()), (b"ree".to_vec(), 2));
+        let mut slices = [IoSlice::new(&[]); 4];
+        assert_eq!((batch.slices(&mut slices, 2), &*slices[0]), (1, &b"re"[..]));
         batch.advance(3);
         assert!(batch.is_empty() && batch.take_spent().count() == 1);
     }

@@ -10,6 +10,7 @@ use dosp_proto::member::OpenError;
 use dosp_proto::message::ExitCode;
 use dosp_transport::governor::Governor;
 use dosp_transport::pace::Bounds;
+use dosp_transport::socket;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -72,8 +73,7 @@ pub(super) struct Connection {
     /// Encoded frames that are not in the socket yet.
     batch: Batch,
     governor: Governor,
-    /// Bytes of a batch: as many as may wait unsent, since neither can be dropped or overtaken.
-    batch_len: usize,
+    bounds: Bounds,
 }
 
 impl Connection {
@@ -86,7 +86,7 @@ impl Connection {
             stray_pongs: 0,
             batch: Batch::default(),
             governor,
-            batch_len: Bounds::UNKNOWN.unsent_limit as usize,
+            bounds: Bounds::UNKNOWN,
         }
     }
 
@@ -112,9 +112,8 @@ impl Connection {
         if let Some(refused) = change.refused {
             tracing::warn!(%refused, hint = refused.hint(), "the link keeps its congestion control");
         }
-        let bounds = change.bounds?;
-        self.batch_len = bounds.unsent_limit as usize;
-        Some(bounds.target)
+        self.bounds = change.bounds?;
+        Some(self.bounds.target)
     }
 
     /// Reads once; `false` where there is nothing.
@@ -141,7 +140,8 @@ impl Connection {
                     join.poll_transmit(&mut frames);
                     self.batch.push(PacketBuf::from(&*frames));
                 } else {
-                    fill(&mut self.batch, self.batch_len);
+                    // As much as may wait unsent: neither can be dropped or overtaken.
+                    fill(&mut self.batch, self.bounds.unsent_limit as usize);
                 }
                 if self.batch.is_empty() {
                     return Ok(());
@@ -156,9 +156,14 @@ impl Connection {
     }
 
     fn try_write(&self) -> io::Result<usize> {
+        let chunk_len = self.bounds.chunk_len();
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let filled = self.batch.slices(&mut slices);
-        self.stream.try_write_vectored(slices.get(..filled).unwrap_or_default())
+        let filled = self.batch.slices(&mut slices, chunk_len.unwrap_or(usize::MAX));
+        let slices = slices.get(..filled).unwrap_or_default();
+        if chunk_len.is_none() {
+            return self.stream.try_write_vectored(slices);
+        }
+        self.stream.try_io(Interest::WRITABLE, || socket::send_chunk(&self.stream, slices))
     }
 
     /// Appends a frame behind what is being written, for the few that no queue holds.

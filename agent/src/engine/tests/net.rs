@@ -348,7 +348,7 @@ impl Net {
         let mut bytes = Vec::new();
         while !batch.is_empty() {
             let mut slices = [IoSlice::new(&[]); 8];
-            let filled = batch.slices(&mut slices);
+            let filled = batch.slices(&mut slices, usize::MAX);
             bytes.extend(slices[..filled].iter().flat_map(|slice| slice.iter()));
             let written = slices[..filled].iter().map(|slice| slice.len()).sum();
             batch.advance(written);
