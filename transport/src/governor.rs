@@ -137,8 +137,11 @@ impl Governor {
             self.sample = sample;
             self.choose(socket, now, &mut change);
             let bounds = self.pace.feed(&sample, now);
-            change.bounds = bounds
-                .filter(|bounds| socket::set_unsent_limit(socket, bounds.unsent_limit).is_ok());
+            change.bounds = bounds.filter(|bounds| {
+                socket::set_unsent_limit(socket, bounds.unsent_limit)
+                    .and_then(|()| socket::set_max_pacing_rate(socket, bounds.max_pacing_rate))
+                    .is_ok()
+            });
         }
         let changed =
             change.bounds.is_some() || change.congestion.is_some() || change.refused.is_some();

@@ -1,5 +1,5 @@
-//! How many bytes wait in the kernel, and how long they may wait before it: by the rate at which
-//! the path delivers. No I/O.
+//! How many bytes wait in the kernel, how fast it sends, and how long they may wait before it: by the
+//! rate at which the path delivers. No I/O.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,17 @@ const MIN_TARGET: Duration = Duration::from_millis(5);
 const MAX_TARGET: Duration = Duration::from_millis(100);
 /// A change by so little is none: a quarter.
 const TOLERANCE_DENOM: u128 = 4;
+/// The kernel sends no faster than so much of the rate, in percent: as fast as BBR does where it looks
+/// for more. Without that, buffers for the next millisecond would be those of a rate that the path
+/// never had, since the window is seldom full and so grows far beyond it; and BBR would send at 2.9
+/// times the rate for as long as there is now and then nothing to send, which is how its start ends.
+const PACING_PERCENT: u64 = 125;
+/// Rates from here on, in bytes per second, are not held down: 1 Gbit/s. Timers would cost more than
+/// the queues that they keep short.
+const MAX_PACED_RATE: u64 = 125_000_000;
+/// Nor is one that has grown by more than a tenth within this: the path may have more.
+const GROWING_FOR: Duration = Duration::from_millis(300);
+const GROWTH_DENOM: u64 = 10;
 /// A lower rate counts after so long without a higher one: BBR sends next to nothing for 200 ms
 /// every 10 s, and the path has not changed by that.
 const LOWER_AFTER: Duration = Duration::from_secs(1);
@@ -28,11 +39,14 @@ pub struct Bounds {
     pub unsent_limit: u32,
     /// The wait that CoDel accepts for long.
     pub target: Duration,
+    /// Bytes per second that the kernel sends at most.
+    pub max_pacing_rate: Option<u64>,
 }
 
 impl Bounds {
     /// While the rate is unknown.
-    pub const UNKNOWN: Self = Self { unsent_limit: MAX_UNSENT_LIMIT, target: MIN_TARGET };
+    pub const UNKNOWN: Self =
+        Self { unsent_limit: MAX_UNSENT_LIMIT, target: MIN_TARGET, max_pacing_rate: None };
 
     /// Bytes that one write gives the kernel at most, as a [chunk](crate::socket::send_chunk); `None`
     /// on a path so fast that the kernel may join what it likes.
@@ -43,18 +57,25 @@ impl Bounds {
 
     /// For a path that delivers `rate` bytes per second. The target is the time to send twice what
     /// may wait in the kernel, since the queue cannot see that and would take it for its own fault.
-    fn of(rate: u64) -> Self {
+    fn of(rate: u64, is_growing: bool) -> Self {
         let limit = u128::from(rate) * UNSENT_TIME.as_millis() / 1000;
         let unsent_limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let unsent_limit = unsent_limit.clamp(MIN_UNSENT_LIMIT, MAX_UNSENT_LIMIT);
         let micros = 2 * u64::from(unsent_limit) * 1_000_000 / rate.max(1);
         let target = Duration::from_micros(micros).clamp(MIN_TARGET, MAX_TARGET);
-        Self { unsent_limit, target }
+        let is_paced = !is_growing && rate < MAX_PACED_RATE;
+        let max_pacing_rate = is_paced.then(|| rate.saturating_mul(PACING_PERCENT) / 100);
+        Self { unsent_limit, target, max_pacing_rate }
     }
 
     fn differs(&self, other: &Self) -> bool {
         is_far(self.unsent_limit.into(), other.unsent_limit.into())
             || is_far(self.target.as_micros(), other.target.as_micros())
+            || match (self.max_pacing_rate, other.max_pacing_rate) {
+                // What the kernel sends at most is what can be seen of the rate later.
+                (Some(new), Some(old)) => new.abs_diff(old) * GROWTH_DENOM > old,
+                (new, old) => new != old,
+            }
     }
 }
 
@@ -66,6 +87,8 @@ fn is_far(new: u128, old: u128) -> bool {
 #[derive(Debug, Clone, Default)]
 pub struct Pace {
     rate: Option<u64>,
+    /// When it last grew, and from what.
+    grown: Option<(Instant, u64)>,
     /// Since when the rate has been lower, and the highest since.
     lower: Option<(Instant, u64)>,
     bounds: Option<Bounds>,
@@ -80,8 +103,9 @@ impl Pace {
 
     /// Takes a sample; says what the bounds are now, when they have changed by more than a quarter.
     pub fn feed(&mut self, sample: &PathSample, now: Instant) -> Option<Bounds> {
-        let rate = self.follow(sample, now)?;
-        let bounds = Bounds::of(rate);
+        self.follow(sample, now);
+        let rate = self.rate?;
+        let bounds = Bounds::of(rate, self.is_growing(rate, now));
         if !bounds.differs(&self.bounds()) {
             return None;
         }
@@ -89,24 +113,31 @@ impl Pace {
         Some(bounds)
     }
 
-    /// The rate, where it has changed.
-    fn follow(&mut self, sample: &PathSample, now: Instant) -> Option<u64> {
-        let rate = sample.delivery_rate?;
+    fn is_growing(&mut self, rate: u64, now: Instant) -> bool {
+        let (since, from) = *self.grown.get_or_insert((now, rate));
+        if rate > from.saturating_add(from / GROWTH_DENOM) || rate < from {
+            self.grown = Some((now, rate));
+            return rate > from;
+        }
+        now.saturating_duration_since(since) < GROWING_FOR
+    }
+
+    fn follow(&mut self, sample: &PathSample, now: Instant) {
+        let Some(rate) = sample.delivery_rate else { return };
         let is_lower = self.rate.is_none_or(|known| rate < known);
         if sample.is_app_limited && is_lower {
             // That there was nothing to send says nothing of the path.
-            return None;
+            return;
         }
         let (since, highest) = self.lower.unwrap_or((now, rate));
         let highest = highest.max(rate);
         let is_settled = now.saturating_duration_since(since) >= LOWER_AFTER;
         if self.rate.is_some() && is_lower && !is_settled {
             self.lower = Some((since, highest));
-            return None;
+            return;
         }
         self.lower = None;
         self.rate = Some(if is_lower { highest } else { rate });
-        self.rate
     }
 }
 
@@ -129,7 +160,9 @@ mod tests {
             (1_250_000_000, 131_072, ms(5)),
             (u64::MAX, 131_072, ms(5)),
         ] {
-            assert_eq!(Bounds::of(rate), Bounds { unsent_limit, target }, "{rate} B/s");
+            let bounds = Bounds::of(rate, true);
+            let expected = Bounds { unsent_limit, target, max_pacing_rate: None };
+            assert_eq!(bounds, expected, "{rate} B/s");
         }
     }
 
@@ -141,6 +174,27 @@ mod tests {
         let idle = PathSample { is_app_limited: true, ..at(1000) };
         assert_eq!(pace.feed(&idle, now), None, "little was sent, not much was lost");
         assert_eq!(pace.feed(&at(12_500_000), now).unwrap().unsent_limit, 25_000);
+    }
+
+    #[test]
+    fn rate_that_grows_no_more_is_not_exceeded_by_much() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        let mut feed = |tenth: u32, rate| {
+            let changed = pace.feed(&at(rate), start + Duration::from_millis(100) * tenth);
+            (changed.is_some(), pace.bounds().max_pacing_rate)
+        };
+        for (tenth, rate) in (0..5).zip([1_000_000, 2_000_000, 4_000_000, 8_000_000, 10_000_000]) {
+            assert_eq!(feed(tenth, rate).1, None, "it grows");
+        }
+        assert_eq!(feed(5, 10_500_000).1, None);
+        assert_eq!(feed(6, 10_500_000), (false, None));
+        assert_eq!(feed(7, 10_500_000), (true, Some(13_125_000)));
+        assert_eq!(feed(8, 10_600_000), (false, Some(13_125_000)));
+        // The path has more: nothing holds it back.
+        assert_eq!(feed(9, 13_000_000), (true, None));
+        assert_eq!(feed(13, 13_000_000), (true, Some(16_250_000)));
+        assert_eq!(feed(14, MAX_PACED_RATE).1, None);
+        assert_eq!(feed(30, MAX_PACED_RATE).1, None, "too fast to be held down");
     }
 
     #[test]
@@ -159,9 +213,10 @@ mod tests {
         for num in 1..3 {
             assert_eq!(pace.feed(&at(1_000_000), tenth(num)), None);
         }
-        assert_eq!(pace.feed(&at(20_000_000), tenth(3)), None);
+        pace.feed(&at(20_000_000), tenth(3));
         for num in 4..14 {
-            assert_eq!(pace.feed(&at(9_000_000 + u64::from(num)), tenth(num)), None);
+            pace.feed(&at(9_000_000 + u64::from(num)), tenth(num));
+            assert_eq!(pace.bounds().unsent_limit, 40_000);
         }
         let bounds = pace.feed(&at(5_000_000), tenth(14)).unwrap();
         assert_eq!(bounds.unsent_limit, 18_000, "the highest of the second");

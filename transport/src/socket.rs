@@ -45,6 +45,30 @@ pub fn set_unsent_limit(socket: &impl AsFd, limit: u32) -> io::Result<()> {
     SockRef::from(socket).set_tcp_notsent_lowat(limit)
 }
 
+/// Bytes per second that the kernel sends at most; `None` for as many as its congestion control likes.
+///
+/// # Errors
+/// What the system says.
+#[expect(unsafe_code, reason = "no crate of ours sets SO_MAX_PACING_RATE")]
+pub fn set_max_pacing_rate(socket: &impl AsFd, rate: Option<u64>) -> io::Result<()> {
+    // All bits set is no limit. Since Linux 4.20 it is an unsigned long.
+    let rate =
+        rate.map_or(libc::c_ulong::MAX, |rate| rate.try_into().unwrap_or(libc::c_ulong::MAX));
+    let len = libc::socklen_t::try_from(size_of_val(&rate)).unwrap_or_default();
+    // SAFETY: `rate` is valid for `len` bytes, the descriptor is open while `socket` is borrowed, and
+    // the kernel keeps no pointer.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MAX_PACING_RATE,
+            (&raw const rate).cast(),
+            len,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Sends `bytes`, as far as the socket takes them at once, as a chunk that the kernel does not join
 /// with the next one. It would make buffers of 64 KiB of them, and put two of these at least into the
 /// queue of the interface (`tcp_small_queue_check`), where nothing can overtake them either: 10 ms at
