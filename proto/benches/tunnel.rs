@@ -1,4 +1,5 @@
 //! What tunnels cost beside the ciphers that they cannot do without: `cargo bench -p dosp-proto`.
+//! `aead` is the bare cipher of version 2, `aes-gcm` the one of version 1, without its MAC.
 //!
 //! `scripts/bench crypto` compares the figures and knows the goal.
 
@@ -9,6 +10,7 @@ use std::time::Instant;
 
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dosp_proto::Now;
 use dosp_proto::buffer::PacketBuf;
@@ -25,6 +27,10 @@ use rand::rngs::StdRng;
 const CONTENT_LENS: [usize; 3] = [64, 1400, 65_536];
 /// So many frames are sealed before they are opened: few enough to stay in a cache.
 const BATCH: BatchSize = BatchSize::NumIterations(32);
+const KEY: [u8; 32] = [7; 32];
+/// As long as what is authenticated in front of a frame of version 2.
+const AAD: [u8; 15] = [9; 15];
+const TAG_LEN: usize = 16;
 const HELLO: [u8; HELLO_LEN] = [0x15; HELLO_LEN];
 
 criterion_group!(benches, seal, open, handshake, pieces);
@@ -34,15 +40,23 @@ fn seal(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("seal");
     for len in CONTENT_LENS {
         group.throughput(Throughput::Bytes(len as u64));
-        let (gcm, mut number) = (Aes256Gcm::new(&[7; 32].into()), 0);
+        let (key, mut number, mut tag) = (bare_key(), 0, [0; TAG_LEN]);
         let mut content = vec![0x5A; len];
         group.bench_function(BenchmarkId::new("aead", len), |bencher| {
             bencher.iter(|| {
                 number += 1;
-                let nonce = nonce(number);
-                black_box(
-                    gcm.encrypt_inout_detached(&nonce, &[], (&mut content[..]).into()).unwrap(),
-                )
+                let (nonce, aad) = (bare_nonce(number), Aad::from(AAD));
+                key.seal_in_place_scatter(nonce, aad, &mut content, &[], &mut tag).unwrap();
+                black_box(tag)
+            });
+        });
+        let gcm = Aes256Gcm::new(&KEY.into());
+        group.bench_function(BenchmarkId::new("aes-gcm", len), |bencher| {
+            bencher.iter(|| {
+                number += 1;
+                let nonce = nonce(number).into();
+                let text = (&mut content[..]).into();
+                black_box(gcm.encrypt_inout_detached(&nonce, &AAD, text).unwrap())
             });
         });
         // One buffer for all frames, so that nothing is allocated and nothing copied.
@@ -71,19 +85,31 @@ fn open(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("open");
     for len in CONTENT_LENS {
         group.throughput(Throughput::Bytes(len as u64));
-        let (gcm, mut number) = (Aes256Gcm::new(&[7; 32].into()), 0);
+        let (key, mut number) = (bare_key(), 0);
+        let mut sealed = || {
+            number += 1;
+            let (mut content, mut tag) = (vec![0x5A; len], [0; TAG_LEN]);
+            let (nonce, aad) = (bare_nonce(number), Aad::from(AAD));
+            key.seal_in_place_scatter(nonce, aad, &mut content, &[], &mut tag).unwrap();
+            (number, content, tag)
+        };
         group.bench_function(BenchmarkId::new("aead", len), |bencher| {
-            let sealed = || {
-                number += 1;
-                let (nonce, mut content) = (nonce(number), vec![0x5A; len]);
-                let tag =
-                    gcm.encrypt_inout_detached(&nonce, &[], (&mut content[..]).into()).unwrap();
-                (nonce, content, tag)
-            };
             bencher.iter_batched_ref(
-                sealed,
-                |(nonce, content, tag)| {
-                    gcm.decrypt_inout_detached(nonce, &[], (&mut content[..]).into(), tag).unwrap();
+                &mut sealed,
+                |(number, content, tag)| {
+                    let (nonce, aad) = (bare_nonce(*number), Aad::from(AAD));
+                    key.open_in_place_separate_tag(nonce, aad, tag, content).unwrap();
+                },
+                BATCH,
+            );
+        });
+        let gcm = Aes256Gcm::new(&KEY.into());
+        group.bench_function(BenchmarkId::new("aes-gcm", len), |bencher| {
+            bencher.iter_batched_ref(
+                &mut sealed,
+                |(number, content, tag)| {
+                    let (nonce, text) = (nonce(*number).into(), (&mut content[..]).into());
+                    gcm.decrypt_inout_detached(&nonce, &AAD, text, &(*tag).into()).unwrap();
                 },
                 BATCH,
             );
@@ -165,10 +191,18 @@ fn pieces(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn nonce(number: u64) -> aes_gcm::Nonce<aes_gcm::aead::consts::U12> {
+fn bare_key() -> LessSafeKey {
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &KEY).unwrap())
+}
+
+fn bare_nonce(number: u64) -> Nonce {
+    Nonce::assume_unique_for_key(nonce(number))
+}
+
+fn nonce(number: u64) -> [u8; 12] {
     let mut nonce = [0; 12];
     nonce[4..].copy_from_slice(&number.to_be_bytes());
-    nonce.into()
+    nonce
 }
 
 fn udp_packet() -> Vec<u8> {

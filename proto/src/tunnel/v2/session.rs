@@ -12,16 +12,15 @@
 use std::hash::Hasher;
 use std::time::{Duration, Instant};
 
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes256Gcm, KeyInit, Tag};
 use rand::CryptoRng;
 use siphasher::sip::SipHasher13;
 
 use super::Kind;
 use super::payload::Introduction;
-use super::wire::{HEADER_LEN, Header, OVERHEAD_LEN, TAG_LEN};
+use super::wire::{HEADER_LEN, Header, OVERHEAD_LEN};
+use crate::aead::{Aead, TAG_LEN};
 use crate::buffer::PacketBuf;
-use crate::noise::{Keys, nonce};
+use crate::noise::Keys;
 use crate::packet::FlowId;
 use crate::replay::{ReplayWindow, Stale};
 
@@ -75,8 +74,8 @@ pub(super) struct Session {
     /// The index that the peer puts into its frames.
     pub(super) local_index: u32,
     pub(super) remote_index: u32,
-    sealer: Box<Aes256Gcm>,
-    opener: Box<Aes256Gcm>,
+    sealer: Aead,
+    opener: Aead,
     next_counter: u64,
     sealed_len: u64,
     window: ReplayWindow,
@@ -113,8 +112,8 @@ impl Session {
             role,
             local_index,
             remote_index,
-            sealer: Box::new(Aes256Gcm::new((&*keys.seal).into())),
-            opener: Box::new(Aes256Gcm::new((&*keys.open).into())),
+            sealer: Aead::new(&keys.seal),
+            opener: Aead::new(&keys.open),
             next_counter: 0,
             sealed_len: 0,
             window: ReplayWindow::new(),
@@ -150,10 +149,8 @@ impl Session {
         let header = Header { flow, receiver: self.remote_index, counter: self.next_counter };
         let header = header.encode();
         buffer.prepend(&[kind]);
-        let nonce = nonce(self.next_counter);
-        let tag = self.sealer.encrypt_inout_detached(&nonce, &header, buffer.content_mut().into());
-        // GCM's only limit is 64 GiB a message.
-        let Ok(tag) = tag else {
+        let tag = self.sealer.seal_in_place(self.next_counter, &header, buffer.content_mut());
+        let Some(tag) = tag else {
             buffer.advance(1);
             return false;
         };
@@ -164,7 +161,7 @@ impl Session {
         true
     }
 
-    /// Opens a frame where it is.
+    /// Opens a frame where it is. One that does not verify is overwritten: nothing of it can be read.
     pub(super) fn open<'b>(
         &mut self,
         data: &'b mut [u8],
@@ -184,11 +181,9 @@ impl Session {
             Stale::TooOld => OpenError::TooOld,
             Stale::Repeated => OpenError::Repeated,
         })?;
-        let (nonce, tag) = (nonce(counter), Tag::from(*tag));
-        let text: &mut [u8] = ciphertext;
-        self.opener
-            .decrypt_inout_detached(&nonce, header_bytes, text.into(), &tag)
-            .map_err(|_| OpenError::Forged)?;
+        if !self.opener.open_in_place(counter, header_bytes, ciphertext, tag) {
+            return Err(OpenError::Forged);
+        }
         self.window.mark(counter);
         let (kind, content) = ciphertext.split_first_mut().ok_or(OpenError::UnknownKind)?;
         let kind = Kind::from_byte(*kind).ok_or(OpenError::UnknownKind)?;

@@ -12,6 +12,7 @@
 
 use std::num::NonZeroU16;
 
+use crate::aead::TAG_LEN;
 use crate::noise::MESSAGE_1_LEN;
 use crate::tunnel::v1::HELLO_LEN;
 
@@ -23,7 +24,6 @@ const VERSION_MARK: &[u8; 4] = b"DSP2";
 const FRAME_MARK: u8 = 0xD2;
 /// Mark, flow, receiver, counter: what is authenticated and not encrypted.
 pub(super) const HEADER_LEN: usize = 15;
-pub(super) const TAG_LEN: usize = 16;
 /// What a sealed message is longer than the message, in bytes: header, kind and tag.
 pub const OVERHEAD_LEN: usize = HEADER_LEN + 1 + TAG_LEN;
 
