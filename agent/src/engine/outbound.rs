@@ -246,7 +246,9 @@ impl Engine {
             peer.in_round = true;
             self.round.push_back(vip);
         }
-        self.queue_staged(vip, now.instant);
+        if peer.has_staged() {
+            self.queue_staged(vip, now.instant);
+        }
     }
 
     /// Whether [`Self::poll_transmit`] has something.

@@ -214,6 +214,10 @@ impl Peer {
         self.staged.pop_front()
     }
 
+    pub(super) fn has_staged(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
     /// Takes what is no IP packet; `false` where too much waits.
     pub(super) fn push(&mut self, item: Item) -> bool {
         if self.items_len + item.len() > MAX_MESSAGES_LEN && self.items_len > 0 {
