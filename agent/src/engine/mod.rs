@@ -353,7 +353,7 @@ impl Engine {
     /// The peer at `vip`, made where there is none; the longest unseen idle one gives way, if there
     /// is one without a session of version 2: strangers do not push out who proved a key.
     fn peer_entry(&mut self, vip: Vip, now: Instant) -> Option<&mut Peer> {
-        if !self.peers.contains_key(&vip) && self.peers.len() >= MAX_PEERS {
+        if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(&vip) {
             let idle = self.peers.iter().filter(|(_, peer)| peer.is_idle());
             let oldest = idle.min_by_key(|(_, peer)| (peer.v2.is_confirmed(), peer.seen_at));
             let oldest = oldest.map(|(vip, _)| *vip);

@@ -1,5 +1,6 @@
 //! Tunnels as the engine keeps them: which version a peer gets, when one is opened, and timers.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use dosp_proto::Now;
@@ -9,7 +10,7 @@ use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 
 use super::packets::Packet;
-use super::peer::{Item, hello};
+use super::peer::{Item, Peer, hello};
 use super::policy::{C2c, Version1};
 use super::{
     DropReason, Engine, Event, MAX_CONTROL_LEN, MessageFailure, NO_ANSWER_AFTER, Version,
@@ -73,21 +74,7 @@ impl Engine {
         if !peer.is_opening() {
             peer.no_answer_at = None;
         }
-        self.arm(vip);
-    }
-
-    /// Makes sure that the engine looks at the peer in time. A timer that moved to later fires too
-    /// early once, which costs less than to move it with every frame.
-    fn arm(&mut self, vip: Vip) {
-        let Some(peer) = self.peers.get_mut(&vip) else { return };
-        let Some(due) = peer.poll_timeout() else { return };
-        if peer.timer_at.is_some_and(|at| at <= due) {
-            return;
-        }
-        if let Some(later) = peer.timer_at.replace(due) {
-            self.timers.remove(&(later, vip));
-        }
-        self.timers.insert((due, vip));
+        arm(&mut self.timers, vip, peer);
     }
 
     /// Lets the timers of all peers pass that are due.
@@ -185,4 +172,17 @@ impl Engine {
     pub(super) fn tell_open(&mut self, vip: Vip) {
         self.events.extend(self.tunnel_report(vip).map(Event::TunnelOpen));
     }
+}
+
+/// Makes sure that the engine looks at the peer in time. A timer that moved to later fires too early
+/// once, which costs less than to move it with every frame.
+fn arm(timers: &mut BTreeSet<(Instant, Vip)>, vip: Vip, peer: &mut Peer) {
+    let Some(due) = peer.poll_timeout() else { return };
+    if peer.timer_at.is_some_and(|at| at <= due) {
+        return;
+    }
+    if let Some(later) = peer.timer_at.replace(due) {
+        timers.remove(&(later, vip));
+    }
+    timers.insert((due, vip));
 }
