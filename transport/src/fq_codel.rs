@@ -179,6 +179,12 @@ impl<T> FqCodel<T> {
         &self.stats
     }
 
+    /// The wait that is accepted for long.
+    #[must_use]
+    pub const fn target(&self) -> Duration {
+        self.law.target
+    }
+
     /// Changes the wait that is accepted for long, from the next `pop` on.
     pub const fn set_target(&mut self, target: Duration) {
         self.law.target = target;

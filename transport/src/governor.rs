@@ -65,6 +65,10 @@ pub struct Report {
     pub delivery_rate: Option<u64>,
     /// Segments sent once more so far.
     pub retransmitted: u32,
+    /// What was asked for.
+    pub wanted: Congestion,
+    /// What of it could not be used last, and why.
+    pub refused: Option<String>,
 }
 
 /// What is asked for, and what is left to decide.
@@ -82,10 +86,12 @@ enum Wish {
 /// Owns the choices of one connection.
 #[derive(Debug)]
 pub struct Governor {
+    wanted: Congestion,
     wish: Wish,
     pace: Pace,
     sample: PathSample,
     congestion: String,
+    refused: Option<String>,
     due_at: Option<Instant>,
 }
 
@@ -100,10 +106,12 @@ impl Governor {
             Congestion::Bbr => Wish::Once(Algorithm::Bbr),
         };
         Self {
+            wanted: congestion,
             wish,
             pace: Pace::default(),
             sample: PathSample::default(),
             congestion: String::new(),
+            refused: None,
             due_at: None,
         }
     }
@@ -143,6 +151,9 @@ impl Governor {
                     .is_ok()
             });
         }
+        if let Some(refused) = &change.refused {
+            self.refused = Some(format!("{}: {}", refused.wanted.name(), refused.source));
+        }
         let changed =
             change.bounds.is_some() || change.congestion.is_some() || change.refused.is_some();
         changed.then_some(change)
@@ -158,6 +169,8 @@ impl Governor {
             min_rtt: self.sample.min_rtt,
             delivery_rate: self.sample.delivery_rate,
             retransmitted: self.sample.retransmitted_segments,
+            wanted: self.wanted,
+            refused: self.refused.clone(),
         }
     }
 
@@ -238,6 +251,8 @@ mod tests {
             assert_eq!(after, outcome(algorithm));
             assert_eq!(change.congestion, (after != before).then_some(algorithm));
             assert_eq!(change.refused.is_some(), after != algorithm.name());
+            let report = governor.report();
+            assert_eq!((report.wanted, report.refused.is_some()), (wish, change.refused.is_some()));
             assert!(governor.tick(&near, now + SAMPLE_INTERVAL).is_none(), "all has been said");
         }
     }
@@ -247,7 +262,7 @@ mod tests {
         let (near, _far) = connection();
         let mut governor = Governor::new(Congestion::Auto);
         let change = governor.tick(&near, Instant::now()).unwrap_or_default();
-        assert!(change.refused.is_none());
+        assert!(change.refused.is_none() && governor.report().refused.is_none());
         assert_eq!(socket::congestion(&near).unwrap(), outcome(Algorithm::Cubic));
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Agent, connect};
 use crate::cli::{Json, PeerArg};
 use crate::config::Settings;
-use crate::control::wire::{Node, OtherNetwork, Peer, State, Status};
+use crate::control::wire::{Link, Node, Offload, OtherNetwork, Peer, Queue, State, Status};
 use crate::failure::{Exit, Failure};
 
 /// `dosp-agent status`.
@@ -78,9 +78,12 @@ fn overview(status: &Status) -> String {
     let heads = std::iter::once("networks").chain(std::iter::repeat(""));
     lines.extend(heads.zip(status.networks.iter().map(other_network)));
     lines.push(("reconnects", status.reconnects.to_string()));
+    lines.extend(status.link.as_ref().map(|path| ("link", link(path))));
+    lines.extend(status.queue.as_ref().map(|waiting| ("queue", queue(waiting))));
     if let (Some(tun), Some(mtu)) = (&status.tun, status.mtu) {
         lines.push(("interface", format!("{tun}, MTU {mtu}")));
     }
+    lines.extend(status.offload.as_ref().map(|has| ("offload", offload(has))));
     let shields = if status.shields_up { "up" } else { "down: every peer can reach this host" };
     lines.push(("shields", shields.to_owned()));
     let dropped = counts(&status.dropped);
@@ -95,6 +98,44 @@ fn overview(status: &Status) -> String {
         text.push_str(&table(status));
     }
     text
+}
+
+fn link(link: &Link) -> String {
+    let mut words = link.congestion.clone();
+    if link.rtt_ns > 0 {
+        let [rtt, min_rtt] = [link.rtt_ns, link.min_rtt_ns].map(|ns| ns as f64 / 1e6);
+        write!(words, ", round trip {rtt:.1} ms, {min_rtt:.1} ms at best").ok();
+    }
+    if let Some(rate) = link.delivery_rate {
+        write!(words, ", {}/s", bytes(rate)).ok();
+    }
+    if let Some(refused) = &link.refused {
+        write!(words, "; not {refused}").ok();
+    }
+    words
+}
+
+fn queue(queue: &Queue) -> String {
+    let waiting = match queue.packets {
+        0 => "empty".to_owned(),
+        packets => format!("{packets} packets in {}", bytes(queue.bytes)),
+    };
+    match queue.staged_bytes {
+        0 => waiting,
+        staged => format!("{waiting}; {} wait for tunnels", bytes(staged)),
+    }
+}
+
+fn offload(offload: &Offload) -> String {
+    let has = match (offload.tcp, offload.udp) {
+        (true, true) => "TCP and UDP",
+        (true, false) => "TCP",
+        (false, true) => "UDP",
+        (false, false) => "none",
+    };
+    let splits =
+        if offload.splits { "; this kernel takes none back: they are cut here" } else { "" };
+    format!("{has}{splits}")
 }
 
 fn other_network(other: &OtherNetwork) -> String {
@@ -267,5 +308,29 @@ mod tests {
         let golden: serde_json::Value =
             serde_json::from_str(include_str!("status/golden.json")).unwrap();
         assert_eq!(again, golden, "the schema is what the golden file shows");
+    }
+
+    #[test]
+    fn agent_of_before_says_nothing_of_its_path() {
+        let mut golden: serde_json::Value =
+            serde_json::from_str(include_str!("status/golden.json")).unwrap();
+        for field in ["queue", "offload", "link"] {
+            golden.as_object_mut().unwrap().remove(field).unwrap();
+        }
+        let words = overview(&serde_json::from_value(golden).unwrap());
+        for word in ["\nqueue ", "\noffload ", "\nlink "] {
+            assert!(!words.contains(word), "{words}");
+        }
+    }
+
+    #[test]
+    fn path_is_told_as_far_as_it_is_known() {
+        let status: Status = serde_json::from_str(include_str!("status/golden.json")).unwrap();
+        let path = status.link.unwrap();
+        let path = Link { rtt_ns: 0, delivery_rate: None, refused: None, ..path };
+        assert_eq!(link(&path), "cubic");
+        assert_eq!(queue(&Queue { packets: 0, staged_bytes: 0, ..status.queue.unwrap() }), "empty");
+        let refused = offload(&Offload { tcp: true, udp: false, splits: true });
+        assert_eq!(refused, "TCP; this kernel takes none back: they are cut here");
     }
 }

@@ -3,6 +3,7 @@
 //! Within one schema number fields are added, never renamed. Times are nanoseconds.
 
 mod hub;
+mod path;
 mod peers;
 mod status;
 
@@ -14,6 +15,7 @@ use dosp_proto::vip::Vip;
 use serde::{Deserialize, Serialize};
 
 pub use self::hub::{Answer, Clients, Info};
+pub use self::path::{Link, Offload, Queue};
 pub use self::peers::{EchoResult, Trusted, Tunnel};
 pub use self::status::{Node, OtherNetwork, Peer, State, Status, Surroundings};
 use crate::engine::{SendError, Version};

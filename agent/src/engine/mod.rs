@@ -55,7 +55,7 @@ pub use self::outbound::SendError;
 pub use self::peer::Version;
 pub use self::policy::{C2c, Version1};
 pub use self::refusal::Refusal;
-pub use self::report::{PeerReport, Proven, TunnelReport, TunnelState};
+pub use self::report::{PeerReport, Proven, QueueReport, TunnelReport, TunnelState};
 pub use self::requests::{ANSWER_TIMEOUT, CALL_TIMEOUT, HubAnswer, HubRequest, RequestError};
 pub use self::trust::{ResolveError, Trust, TrustError};
 

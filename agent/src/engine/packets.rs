@@ -12,7 +12,7 @@ use dosp_transport::fq_codel::{self, Dropped, FlowKey, FqCodel};
 
 use super::buffers::Buffers;
 use super::peer::Peer;
-use super::{DropReason, Drops, Engine};
+use super::{DropReason, Drops, Engine, QueueReport};
 
 /// Bytes of memory that packets wait in for the link: 64 super-packets, which is 4 ms at 8 Gbit/s. The
 /// delay is kept far below that; this is against senders that do not adapt.
@@ -71,6 +71,17 @@ impl PacketQueue {
 
     pub(super) fn is_empty(&self) -> bool {
         self.fair.is_empty() && self.held.is_none()
+    }
+
+    pub(super) fn report(&self) -> QueueReport {
+        QueueReport {
+            num_packets: self.fair.num_items(),
+            len: self.fair.len(),
+            num_flows: self.fair.num_flows(),
+            max_len: MAX_QUEUED_LEN,
+            target: self.fair.target(),
+            staged_len: self.staged_len,
+        }
     }
 }
 

@@ -78,6 +78,23 @@ pub struct PeerReport {
     pub way: Way,
 }
 
+/// What waits for the link, and for tunnels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueReport {
+    /// Packets that wait for the link.
+    pub num_packets: usize,
+    /// Memory that they wait in, in bytes.
+    pub len: usize,
+    /// Flows that they belong to, and those that have just had their turn.
+    pub num_flows: usize,
+    /// The most memory that they may wait in, in bytes.
+    pub max_len: usize,
+    /// How long they may wait in the long run.
+    pub target: Duration,
+    /// Memory of packets that wait for tunnels, in bytes.
+    pub staged_len: usize,
+}
+
 impl Engine {
     /// Where this agent is, or last was.
     #[must_use]
@@ -113,6 +130,12 @@ impl Engine {
     #[must_use]
     pub fn drops(&self) -> &Drops {
         &self.drops
+    }
+
+    /// What waits.
+    #[must_use]
+    pub fn queue(&self) -> QueueReport {
+        self.packets.report()
     }
 
     /// All peers, by vIP.

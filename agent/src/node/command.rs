@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use dosp_proto::identity::{Fingerprint, PublicKey};
 use dosp_proto::member;
+use dosp_proto::offload::Offloads;
 use dosp_proto::vip::Vip;
+use dosp_transport::governor;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::{
-    Drops, Echo, HubAnswer, HubRequest, MessageFailure, Overlay, PeerReport, RequestError,
-    ResolveError, SendError, Trust, TrustError, TunnelReport, Version,
+    Drops, Echo, HubAnswer, HubRequest, MessageFailure, Overlay, PeerReport, QueueReport,
+    RequestError, ResolveError, SendError, Trust, TrustError, TunnelReport, Version,
 };
 use crate::known_peers::{KnownPeer, KnownPeers};
 use crate::peer_name::PeerName;
@@ -136,6 +138,21 @@ pub struct NodeReport {
     pub unrouted: BTreeMap<Vip, String>,
     /// All members of the networks; `None` where the hub has none.
     pub nodes: Option<Vec<member::Node>>,
+    /// What waits for the link, and for tunnels.
+    pub queue: QueueReport,
+    /// Which super-packets the TUN has, where there is one.
+    pub offload: Option<OffloadReport>,
+    /// How the connection fares, while there is one.
+    pub path: Option<governor::Report>,
+}
+
+/// What becomes of super-packets at the TUN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OffloadReport {
+    /// Those that the host gives and takes.
+    pub offloads: Offloads,
+    /// Whether the kernel refused one, and all are cut before it gets them.
+    pub splits: bool,
 }
 
 /// One thing asked of the node.

@@ -8,7 +8,7 @@ use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, DEFAULT_MAX_BODY_LEN, FrameDecoder, FrameType};
 use dosp_proto::member::OpenError;
 use dosp_proto::message::ExitCode;
-use dosp_transport::governor::Governor;
+use dosp_transport::governor::{self, Governor};
 use dosp_transport::pace::Bounds;
 use dosp_transport::socket;
 use tokio::io::Interest;
@@ -114,6 +114,11 @@ impl Connection {
         }
         self.bounds = change.bounds?;
         Some(self.bounds.target)
+    }
+
+    /// How the connection fared when it last had something to do.
+    pub(super) fn path(&self) -> governor::Report {
+        self.governor.report()
     }
 
     /// Reads once; `false` where there is nothing.

@@ -33,7 +33,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::command::{
-    Destination, LeaveError, LinkState, Message, MessageStream, NodeHandle, NodeReport, SendFailure,
+    Destination, LeaveError, LinkState, Message, MessageStream, NodeHandle, NodeReport,
+    OffloadReport, SendFailure,
 };
 pub use self::config::{Access, NodeConfig, NodeIdentity};
 pub use self::connection::LinkError;

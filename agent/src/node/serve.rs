@@ -1,7 +1,9 @@
 //! What others ask of a node, and what they get back.
 
-use super::Node;
-use super::command::{Command, Destination, LeaveError, Message, NodeReport, SendFailure, publish};
+use super::command::{
+    Command, Destination, LeaveError, Message, NodeReport, OffloadReport, SendFailure, publish,
+};
+use super::{Link, Node};
 use crate::clock;
 use crate::engine::{Echo, Event, Ticket, TunnelReport, Version};
 use crate::host::Host;
@@ -138,6 +140,10 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     }
 
     fn report(&self) -> NodeReport {
+        let path = match &self.link {
+            Link::Connected(connection) => Some(connection.path()),
+            Link::Waiting { .. } | Link::Dialling(_) => None,
+        };
         NodeReport {
             link: *self.state.borrow(),
             overlay: self.engine.overlay(),
@@ -158,6 +164,12 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             networks: self.engine.networks().cloned().unwrap_or_default(),
             unrouted: self.routes.unrouted.clone(),
             nodes: self.engine.directory().map(|nodes| nodes.iter().cloned().collect()),
+            queue: self.engine.queue(),
+            offload: self.tun.as_ref().map(|tun| OffloadReport {
+                offloads: tun.offloads(),
+                splits: self.tun_writer.splits(),
+            }),
+            path,
         }
     }
 }

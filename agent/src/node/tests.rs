@@ -141,6 +141,7 @@ async fn routes_follow_what_the_hub_tells_and_come_back_with_the_link() {
     assert_eq!(is_routed, [true, false]);
     let why: Vec<_> = report.unrouted.values().collect();
     assert_eq!(why, ["something is in the way"], "and the node goes on");
+    assert!(report.path.is_some_and(|path| !path.congestion.is_empty()), "the link is looked at");
 
     drop(session);
     let mut session = Session::accept(&listener, both).await;

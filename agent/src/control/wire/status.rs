@@ -6,7 +6,7 @@ use dosp_proto::member;
 use dosp_proto::vip::{Network, Vip};
 use serde::{Deserialize, Serialize};
 
-use super::{nanos, number};
+use super::{Link, Offload, Queue, nanos, number};
 use crate::engine::{Drops, PeerReport, TunnelState, Version};
 use crate::node::{LinkState, NodeReport};
 use crate::remote::{Remote, Way};
@@ -55,6 +55,15 @@ pub struct Status {
     /// The networks of other hubs, by address.
     #[serde(default)]
     pub networks: Vec<OtherNetwork>,
+    /// What waits for the link, and for tunnels.
+    #[serde(default)]
+    pub queue: Option<Queue>,
+    /// Which super-packets the interface has; `null` for a command that works by itself.
+    #[serde(default)]
+    pub offload: Option<Offload>,
+    /// How the connection with the hub fares; `null` while there is none.
+    #[serde(default)]
+    pub link: Option<Link>,
 }
 
 /// The network of another hub.
@@ -221,6 +230,9 @@ impl Status {
             hub_fingerprint: report.hub_key.map(|key| key.fingerprint().to_string()),
             nodes: report.nodes.map(|nodes| nodes.into_iter().map(node).collect()),
             networks: networks.iter().map(|remote| other(remote, &report.unrouted)).collect(),
+            queue: Some(report.queue.into()),
+            offload: report.offload.map(Offload::from),
+            link: report.path.map(Link::from),
         }
     }
 }
