@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 use crate::control::wire::{Reply, SessionStatus, Status};
-use crate::hub::HubReport;
+use crate::hub::{HubReport, SessionReport};
 use crate::members::command::MembersRequest;
 use crate::state::Shared;
 
@@ -32,16 +32,6 @@ impl HubHandle {
         let HubReport { sessions, num_frames: (rx_frames, tx_frames), num_members, num_strangers } =
             self.shared.report(Instant::now());
         let identity = self.shared.membership.as_ref().map(|membership| &membership.identity);
-        let sessions = sessions.into_iter().map(|session| SessionStatus {
-            vip: session.vip,
-            name: session.name,
-            addr: session.addr,
-            admin: session.is_admin,
-            hash: session.hash.map(|hash| hash.to_string()),
-            up_for_ns: nanos(session.uptime),
-            rx_frames: session.num_frames.0,
-            tx_frames: session.num_frames.1,
-        });
         Status {
             schema: "dosp.hub-status/1".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -58,7 +48,26 @@ impl HubHandle {
             closed: self.shared.is_closed(),
             members: num_members,
             strangers: num_strangers,
-            sessions: sessions.collect(),
+            sessions: sessions.into_iter().map(|session| self.session(session)).collect(),
+        }
+    }
+
+    fn session(&self, session: SessionReport) -> SessionStatus {
+        let outbox = self.shared.outbox(session.id);
+        let path = outbox.as_ref().map(|outbox| outbox.path()).unwrap_or_default();
+        SessionStatus {
+            vip: session.vip,
+            name: session.name,
+            addr: session.addr,
+            admin: session.is_admin,
+            hash: session.hash.map(|hash| hash.to_string()),
+            up_for_ns: nanos(session.uptime),
+            rx_frames: session.num_frames.0,
+            tx_frames: session.num_frames.1,
+            queued_bytes: outbox.map_or(0, |outbox| outbox.len() as u64),
+            congestion: Some(path.congestion).filter(|name| !name.is_empty()),
+            rtt_ns: Some(path.rtt).filter(|rtt| !rtt.is_zero()).map(nanos),
+            delivery_rate: path.delivery_rate,
         }
     }
 

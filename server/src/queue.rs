@@ -12,10 +12,12 @@
 //! takes, such frames wait in fair queues, by sender and flow, and those that wait too long go. All
 //! others are kept: one lost frame ends a version 1 tunnel. Once their part has reached its limit, it
 //! makes their senders wait instead. It takes a whole frame as long as it is below the limit, so it
-//! holds at most the limit and one frame, and the writer holds as much again.
+//! holds at most the limit and one frame, and the writer holds as much again. The limit follows the
+//! path. A destination for which others wait too long is cut: see [`Patience`].
 
 mod fair;
 mod outbox;
+mod patience;
 mod straight;
 
 use std::time::{Duration, Instant};
@@ -24,6 +26,7 @@ use dosp_transport::fq_codel::FlowKey;
 
 pub use fair::Drops;
 pub(crate) use outbox::{Batch, DropCounters, Outbox};
+pub use patience::Patience;
 
 use fair::Fair;
 use straight::Straight;
@@ -34,6 +37,9 @@ pub const MAX_BATCH_LEN: usize = 512 * 1024;
 const MAX_STRAIGHT_LEN: usize = 128 * 1024;
 /// Bytes of one part that go into a batch before it is the other one's turn.
 const QUANTUM_LEN: usize = 16 * 1024;
+/// Bytes of kept frames that may wait for the slowest path: twenty packets, so that a burst of a few
+/// senders makes nobody wait.
+const MIN_KEPT_LEN: usize = 32 * 1024;
 
 /// Why a frame did not get into a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +76,7 @@ pub struct Taken {
 /// How much may wait, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of kept frames beyond which their senders wait.
+    /// Bytes of kept frames beyond which their senders wait, at most: fewer on a slow path.
     pub max_len: usize,
     /// Bytes that the writer takes at once, but for the last frame: what it has taken can neither be
     /// dropped nor overtaken.
@@ -83,6 +89,8 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct OutQueue {
     limits: Limits,
+    /// Bytes of kept frames beyond which their senders wait now.
+    max_kept_len: usize,
     /// Kept frames, and all others while nothing has to wait.
     straight: Straight,
     fair: Fair,
@@ -99,8 +107,10 @@ impl OutQueue {
     /// An open queue.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        let limits = Limits { max_len: limits.max_len.max(1), ..limits };
         Self {
-            limits: Limits { max_len: limits.max_len.max(1), ..limits },
+            limits,
+            max_kept_len: limits.max_len,
             straight: Straight::default(),
             fair: Fair::default(),
             last_words: Vec::new(),
@@ -126,11 +136,11 @@ impl OutQueue {
         match class {
             Class::Flow(key) if self.must_wait() && self.is_open => {
                 self.fair.push(key, frame, self.limits.target, now);
-                return Ok(false);
+                Ok(false)
             }
             Class::Kept if self.is_full() && self.is_open => {
                 self.wake_senders = true;
-                return Err(PushError::Full);
+                Err(PushError::Full)
             }
             Class::Flow(_) => {
                 let was_empty = self.append(frame, 1)?;
@@ -180,7 +190,7 @@ impl OutQueue {
     /// Whether a sender of kept frames must wait now.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.straight.len() >= self.limits.max_len
+        self.straight.len() >= self.max_kept_len
     }
 
     /// Whether waiting for room is of no use until something is taken out.
@@ -241,9 +251,12 @@ impl OutQueue {
         self.num_last_words = 0;
     }
 
-    /// Changes how much the writer takes at once, and how long frames of flows may wait.
+    /// Changes how much the writer takes at once, and with that how many bytes of kept frames may wait;
+    /// and how long frames of flows may.
     pub fn set_pace(&mut self, batch_len: usize, target: Duration) {
         self.limits = Limits { batch_len, target, ..self.limits };
+        // Twice, so that the writer finds the next batch when it has written one.
+        self.max_kept_len = batch_len.saturating_mul(2).max(MIN_KEPT_LEN).min(self.limits.max_len);
         self.fair.set_target(target);
     }
 

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A reader whose destination has no room waits, and with it the TCP connection it reads from: that
-//! is all the flow control there is. A session that takes nothing at all is cut after a while, so
-//! that nobody waits for it for ever.
+//! is all the flow control there is, and only for frames that may not be dropped. A session that takes
+//! next to nothing is cut after a while, so that nobody waits for it for ever.
 
 mod entrance;
 mod reader;
@@ -84,6 +84,8 @@ enum End {
     Read(#[source] io::Error),
     #[error(transparent)]
     Write(#[from] WriteError),
+    #[error("others waited too long for it")]
+    TooSlow,
     #[error("the hub has ended it")]
     Stopped,
     #[error("the writer failed")]
@@ -107,7 +109,7 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
     let mut input = Input::new(reader.max_frame_len());
     let end = tokio::select! {
         biased;
-        () = outbox.finished() => End::Stopped,
+        () = outbox.finished() => if outbox.is_cut() { End::TooSlow } else { End::Stopped },
         end = reader.run(&mut socket, &mut input) => end,
         written = &mut writing => match written {
             Ok(Ok(())) => End::Stopped,
@@ -132,7 +134,7 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
         End::Closed | End::Left | End::NotAdmitted => outbox.finish(&[], 0),
         End::NotAPeer(_) => outbox.finish(&exit_frame(EXIT_NO_PEER), 1),
         // Its last words are queued.
-        End::Stopped | End::Linked(_) => {}
+        End::TooSlow | End::Stopped | End::Linked(_) => {}
         End::Read(_) | End::Write(_) | End::WriterFailed(_) => outbox.close(),
     }
     if !writing.is_finished() && timeout(FLUSH_TIMEOUT, &mut writing).await.is_err() {
@@ -200,7 +202,7 @@ fn last_words(error: &End) -> Vec<u8> {
 }
 
 fn log_end(span: &Span, end: &End, seat: &Seat, shared: &Shared) {
-    if matches!(end, End::Write(WriteError::Stalled { .. })) {
+    if matches!(end, End::TooSlow | End::Write(WriteError::Stalled { .. })) {
         let num_cut = shared.num_cut.fetch_add(1, Ordering::Relaxed) + 1;
         info!(parent: span, num_cut, "session cut");
     }

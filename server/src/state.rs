@@ -149,12 +149,8 @@ impl Shared {
     /// An empty queue for a new connection.
     pub(crate) fn new_outbox(&self) -> Outbox {
         let limits = Limits { max_len: MAX_QUEUED_LEN, batch_len: MAX_BATCH_LEN, target: TARGET };
-        Outbox::new(limits, Arc::clone(&self.write_buffers), Arc::clone(&self.drops))
-    }
-
-    /// What looks after a new connection.
-    pub(crate) fn new_governor(&self) -> Governor {
-        Governor::new(self.congestion)
+        let governor = Governor::new(self.congestion);
+        Outbox::new(limits, governor, Arc::clone(&self.write_buffers), Arc::clone(&self.drops))
     }
 
     /// This hub's key, where it keeps one.

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use dosp_proto::frame;
 use dosp_proto::zlib::{CompressError, Deflater};
-use dosp_transport::governor::Governor;
 use dosp_transport::socket::send_chunk;
 use socket2::SockRef;
 use tokio::io::Interest;
@@ -18,12 +17,12 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::hub::FrameCounters;
-use crate::queue::{Batch, MAX_BATCH_LEN, Outbox};
+use crate::queue::{Batch, Outbox};
 use crate::state::Shared;
 
-/// How often the kernel is asked within the write timeout: so a client that stops reading is cut
-/// after a quarter more than the timeout at most.
-const PROBES: u32 = 4;
+/// The kernel is asked after so long what it can take: often enough for `Patience`, which judges by
+/// what the other end has taken.
+const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// AIP and HSK.
 const GREETING_FRAMES: u32 = 2;
@@ -50,7 +49,6 @@ pub(crate) struct Writer {
     socket: OwnedWriteHalf,
     outbox: Arc<Outbox>,
     counters: Arc<FrameCounters>,
-    governor: Governor,
     /// See [`Bounds::chunk_len`](dosp_transport::pace::Bounds::chunk_len).
     chunk_len: Option<usize>,
     write_timeout: Duration,
@@ -63,8 +61,8 @@ impl Writer {
         counters: Arc<FrameCounters>,
         shared: &Shared,
     ) -> Self {
-        let (governor, write_timeout) = (shared.new_governor(), shared.write_timeout);
-        Self { socket, outbox, counters, governor, chunk_len: None, write_timeout }
+        let write_timeout = shared.write_timeout;
+        Self { socket, outbox, counters, chunk_len: None, write_timeout }
     }
 
     /// Writes what is queued until the queue ends. Everything that is there goes into one write.
@@ -116,70 +114,58 @@ impl Writer {
         Some(batch)
     }
 
-    /// Follows the path: how much may wait where nothing can be dropped, and for how long elsewhere.
+    /// Follows the path.
     fn govern(&mut self) {
-        let Some(change) = self.governor.tick(self.socket.as_ref(), Instant::now()) else { return };
+        let Some(change) = self.outbox.govern(self.socket.as_ref()) else { return };
         if let Some(bounds) = change.bounds {
             self.chunk_len = bounds.chunk_len();
-            self.outbox.set_pace(self.chunk_len.unwrap_or(MAX_BATCH_LEN), bounds.target);
         }
         if let Some(refused) = change.refused {
             debug!(%refused, hint = refused.hint(), "the connection keeps its congestion control");
         }
     }
 
-    async fn write(&self, bytes: &[u8]) -> Result<(), WriteError> {
-        write_whole(&self.socket, bytes, self.chunk_len, self.write_timeout).await
-    }
-}
-
-async fn write_whole(
-    socket: &OwnedWriteHalf,
-    mut bytes: &[u8],
-    chunk_len: Option<usize>,
-    write_timeout: Duration,
-) -> Result<(), WriteError> {
-    while !bytes.is_empty() {
-        let chunk = chunk_len.and_then(|len| bytes.get(..len)).unwrap_or(bytes);
-        let written = match chunk_len {
-            None => socket.try_write(chunk),
-            Some(_) => {
-                let stream: &TcpStream = socket.as_ref();
-                let send = || send_chunk(stream, &[IoSlice::new(chunk)]);
-                stream.try_io(Interest::WRITABLE, send)
-            }
-        };
-        let written_len = match written {
-            Ok(written_len) => written_len,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                wait_writable(socket, chunk, write_timeout).await?
-            }
-            Err(error) => return Err(error.into()),
-        };
-        bytes = bytes.get(written_len..).unwrap_or_default();
-    }
-    Ok(())
-}
-
-/// Waits until the kernel takes more. Returns how much it took in the meantime.
-///
-/// A socket is called writable only when a good part of its buffer is free. A slow reader may need
-/// longer for that, and is none that takes nothing: so the kernel itself is asked now and then.
-async fn wait_writable(
-    socket: &OwnedWriteHalf,
-    bytes: &[u8],
-    write_timeout: Duration,
-) -> Result<usize, WriteError> {
-    for _ in 0..PROBES {
-        if let Ok(writable) = timeout(write_timeout / PROBES, socket.writable()).await {
-            writable?;
-            return Ok(0);
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
+        while !bytes.is_empty() {
+            let written_len = match self.try_write(bytes) {
+                Ok(written_len) => written_len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait_writable(bytes).await?
+                }
+                Err(error) => return Err(error.into()),
+            };
+            bytes = bytes.get(written_len..).unwrap_or_default();
         }
-        match SockRef::from(socket.as_ref()).send(bytes) {
-            Ok(written_len) => return Ok(written_len),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error.into()),
-        }
+        Ok(())
     }
-    Err(WriteError::Stalled { write_timeout })
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(chunk_len) = self.chunk_len else { return self.socket.try_write(bytes) };
+        let chunk = bytes.get(..chunk_len).unwrap_or(bytes);
+        let stream: &TcpStream = self.socket.as_ref();
+        stream.try_io(Interest::WRITABLE, || send_chunk(stream, &[IoSlice::new(chunk)]))
+    }
+
+    /// Waits until the kernel takes more. Returns how much it took in the meantime.
+    ///
+    /// A socket is called writable only when a good part of its buffer is free. A slow reader may need
+    /// longer for that, and is none that takes nothing: so the kernel itself is asked now and then.
+    async fn wait_writable(&mut self, bytes: &[u8]) -> Result<usize, WriteError> {
+        let write_timeout = self.write_timeout;
+        let until = Instant::now() + write_timeout;
+        while Instant::now() < until {
+            let writable = timeout(PROBE_INTERVAL, self.socket.writable()).await;
+            self.govern();
+            if let Ok(writable) = writable {
+                writable?;
+                return Ok(0);
+            }
+            match SockRef::from(self.socket.as_ref()).send(bytes) {
+                Ok(written_len) => return Ok(written_len),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(WriteError::Stalled { write_timeout })
+    }
 }

@@ -113,6 +113,8 @@ pub struct PathSample {
     pub is_app_limited: bool,
     /// Bytes that have been written and not been sent yet.
     pub unsent_len: u32,
+    /// Bytes that the other end's kernel has taken so far; nothing before the first sample.
+    pub acked_len: Option<u64>,
 }
 
 #[cfg(test)]

@@ -65,6 +65,8 @@ pub struct Report {
     pub delivery_rate: Option<u64>,
     /// Segments sent once more so far.
     pub retransmitted: u32,
+    /// Bytes that the other end's kernel has taken; nothing before the first sample.
+    pub acked_len: Option<u64>,
     /// What was asked for.
     pub wanted: Congestion,
     /// What of it could not be used last, and why.
@@ -169,6 +171,7 @@ impl Governor {
             min_rtt: self.sample.min_rtt,
             delivery_rate: self.sample.delivery_rate,
             retransmitted: self.sample.retransmitted_segments,
+            acked_len: self.sample.acked_len,
             wanted: self.wanted,
             refused: self.refused.clone(),
         }
@@ -281,6 +284,7 @@ mod tests {
         let report = governor.report();
         assert!(report.delivery_rate.is_some() && report.rtt > Duration::ZERO, "{report:?}");
         assert!(report.unsent_limit <= MAX_UNSENT_LIMIT);
+        assert!(report.acked_len.is_some_and(|len| len >= 1 << 20), "{report:?}");
     }
 
     #[test]

@@ -117,6 +117,7 @@ const TCP_INFO_LEN: usize = 168;
 const APP_LIMITED_AT: usize = 7;
 const RTT_AT: usize = 68;
 const TOTAL_RETRANS_AT: usize = 100;
+const BYTES_ACKED_AT: usize = 120;
 const NOTSENT_BYTES_AT: usize = 144;
 const MIN_RTT_AT: usize = 148;
 const DATA_SEGS_OUT_AT: usize = 156;
@@ -127,7 +128,7 @@ const NO_RTT: u32 = u32::MAX;
 /// `None` where the kernel gave too little.
 fn parse_tcp_info(info: &[u8]) -> Option<PathSample> {
     let min_rtt = word(info, MIN_RTT_AT)?;
-    let rate = info.get(DELIVERY_RATE_AT..)?.first_chunk().map(|bytes| u64::from_ne_bytes(*bytes));
+    let rate = long_word(info, DELIVERY_RATE_AT);
     let micros = |micros: u32| Duration::from_micros(micros.into());
     Some(PathSample {
         min_rtt: micros(if min_rtt == NO_RTT { 0 } else { min_rtt }),
@@ -137,11 +138,16 @@ fn parse_tcp_info(info: &[u8]) -> Option<PathSample> {
         delivery_rate: rate.filter(|rate| *rate > 0),
         is_app_limited: info.get(APP_LIMITED_AT)? & 1 == 1,
         unsent_len: word(info, NOTSENT_BYTES_AT)?,
+        acked_len: long_word(info, BYTES_ACKED_AT),
     })
 }
 
 fn word(info: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*info.get(at..)?.first_chunk()?))
+}
+
+fn long_word(info: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(*info.get(at..)?.first_chunk()?))
 }
 
 /// Returns how many bytes the kernel filled.

@@ -70,6 +70,8 @@ pub(super) fn hint(error: &ControlError) -> Option<String> {
 fn in_words(status: &Status) -> String {
     let listen: Vec<_> = status.listen.iter().map(ToString::to_string).collect();
     let name = status.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+    let dropped = status.dropped.iter().filter(|(_, count)| **count > 0);
+    let dropped: Vec<_> = dropped.map(|(reason, count)| format!("{reason} {count}")).collect();
     let mut lines = vec![
         format!("hub      {name}{} of {}", status.network.hub(), status.network),
         format!("version  {}", status.version),
@@ -77,6 +79,9 @@ fn in_words(status: &Status) -> String {
         format!("up       {}", seconds(status.up_for_ns)),
         format!("frames   {} received, {} sent", status.rx_frames, status.tx_frames),
     ];
+    if !dropped.is_empty() {
+        lines.push(format!("dropped  {}", dropped.join(", ")));
+    }
     if let Some(fingerprint) = &status.fingerprint {
         let is_closed = if status.closed { "members only" } else { "anybody can join" };
         lines.push(format!("key      {fingerprint}"));
@@ -123,8 +128,10 @@ mod tests {
         r#""fingerprint":"OLGW5-BBCYQ-D7W3I-JQ2IP","closed":true,"#,
         r#""members":3,"strangers":2,"sessions":[{"vip":"10.1.2.2","name":"bob","#,
         r#""addr":"192.0.2.7:5000","admin":true,"hash":null,"up_for_ns":60000000000,"#,
-        r#""rx_frames":1,"tx_frames":2},{"vip":"10.1.2.3","name":null,"addr":"192.0.2.8:5000","#,
-        r#""admin":false,"hash":null,"up_for_ns":0,"rx_frames":0,"tx_frames":0}]}"#,
+        r#""rx_frames":1,"tx_frames":2,"queued_bytes":3000,"congestion":"bbr","#,
+        r#""rtt_ns":25000000,"delivery_rate":1250000},{"vip":"10.1.2.3","name":null,"addr":"192.0.2.8:5000","#,
+        r#""admin":false,"hash":null,"up_for_ns":0,"rx_frames":0,"tx_frames":0,"#,
+        r#""queued_bytes":0,"congestion":null,"rtt_ns":null,"delivery_rate":null}]}"#,
     );
     const WORDS: &str = "\
 hub      home: 10.1.2.1 of 10.1.2.0/24
@@ -132,6 +139,7 @@ version  0.1.0
 listen   0.0.0.0:7744
 up       1m 30s
 frames   5 received, 6 sent
+dropped  queue_delay 7, queue_full 8
 key      OLGW5-BBCYQ-D7W3I-JQ2IP
 members  3, members only
 waiting  2
@@ -150,7 +158,8 @@ clients  2
     fn hub_without_members_says_nothing_of_them() {
         let status: Status = serde_json::from_str(JSON).unwrap();
         let (name, fingerprint, sessions) = (None, None, Vec::new());
-        let status = Status { name, fingerprint, closed: false, sessions, ..status };
+        let dropped = [("queue_full".to_owned(), 0)].into();
+        let status = Status { name, fingerprint, closed: false, dropped, sessions, ..status };
         let words = in_words(&status);
         assert!(words.starts_with("hub      10.1.2.1 of 10.1.2.0/24\n"), "{words}");
         assert!(words.ends_with("6 sent\nclients  0"), "{words}");

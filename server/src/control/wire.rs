@@ -77,7 +77,7 @@ pub struct Status {
     pub rx_frames: u64,
     /// Frames to them.
     pub tx_frames: u64,
-    /// Sessions cut because they read nothing.
+    /// Sessions cut because they read nothing, or too little for those who waited for them.
     pub sessions_cut: u64,
     /// Frames of flows that were dropped, by reason.
     #[serde(default)]
@@ -113,4 +113,16 @@ pub struct SessionStatus {
     pub rx_frames: u64,
     /// Frames to it.
     pub tx_frames: u64,
+    /// Bytes that wait for it.
+    #[serde(default)]
+    pub queued_bytes: u64,
+    /// The congestion control of its connection, by its name in the kernel.
+    #[serde(default)]
+    pub congestion: Option<String>,
+    /// The smoothed round trip of its connection, when something was last written to it.
+    #[serde(default)]
+    pub rtt_ns: Option<u64>,
+    /// What arrived there then, in bytes per second.
+    #[serde(default)]
+    pub delivery_rate: Option<u64>,
 }

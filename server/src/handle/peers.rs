@@ -40,6 +40,7 @@ impl HubHandle {
 fn status(peer: &Peer, view: &PeerView) -> PeerStatus {
     let links = || view.links.iter().filter(|link| link.is_up());
     let first = links().next();
+    let path = first.map(|link| link.outbox.path());
     let traffic = links().map(|link| link.traffic()).fold(view.past, Traffic::plus);
     PeerStatus {
         hub: view.name.clone(),
@@ -62,6 +63,12 @@ fn status(peer: &Peer, view: &PeerView) -> PeerStatus {
         rx_frames: traffic.rx,
         tx_frames: traffic.tx,
         dropped_frames: traffic.dropped,
+        queued_bytes: first.map_or(0, |link| link.outbox.len() as u64),
+        congestion: path
+            .as_ref()
+            .map(|path| path.congestion.clone())
+            .filter(|name| !name.is_empty()),
+        delivery_rate: path.and_then(|path| path.delivery_rate),
         last_error: view.last_error.clone().filter(|_| first.is_none()),
     }
 }

@@ -8,7 +8,7 @@ use dosp_proto::label::Label;
 use dosp_proto::message::ClientHash;
 use dosp_proto::vip::Vip;
 
-use super::{FrameCounters, Hub, Session};
+use super::{FrameCounters, Hub, Session, SessionId};
 
 /// What the hub knows of itself.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct HubReport {
 /// What the hub knows of a session.
 #[derive(Debug, Clone)]
 pub struct SessionReport {
+    /// Which session it is.
+    pub id: SessionId,
     /// Its vIP.
     pub vip: Vip,
     /// What the member is called whose session it is.
@@ -46,8 +48,9 @@ impl Hub {
     /// What there is to tell.
     #[must_use]
     pub fn report(&self, now: Instant) -> HubReport {
-        let sessions = self.by_vip.values().filter_map(|id| self.sessions.get(id));
-        let report = |session: &Session| SessionReport {
+        let sessions = self.by_vip.values().filter_map(|id| Some((*id, self.sessions.get(id)?)));
+        let report = |(id, session): (SessionId, &Session)| SessionReport {
+            id,
             vip: session.vip.get(),
             name: self.name_of(session),
             addr: session.addr,

@@ -77,6 +77,8 @@ pub(crate) enum LinkEnd {
     Left(String),
     #[error("there is another link with this hub")]
     Duplicate,
+    #[error("others waited too long for what goes over it")]
+    TooSlow,
     #[error("this hub has ended it")]
     Stopped,
     #[error("nothing was heard of the other hub for 2 s")]
@@ -144,7 +146,9 @@ pub(super) async fn run(
     reader.hear_advertisement(said.as_deref());
     let why = tokio::select! {
         biased;
-        () = link.outbox.finished() => LinkEnd::Stopped,
+        () = link.outbox.finished() => {
+            if link.outbox.is_cut() { LinkEnd::TooSlow } else { LinkEnd::Stopped }
+        }
         end = reader.run(&mut socket, &mut input) => end,
         end = beat(&link) => end,
         written = &mut writing => match written {

@@ -16,7 +16,7 @@ use tracing::{Span, debug};
 
 use super::accept::{LinkEnd, ping};
 use super::{Framing, Link};
-use crate::hub::{exit_frame, loggable};
+use crate::hub::loggable;
 use crate::input::{Filled, Input};
 use crate::routes::RouteCache;
 use crate::state::Shared;
@@ -41,8 +41,6 @@ const ANSWERS_PER_SECOND: u32 = 50;
 const WORDS_PER_SECOND: u32 = 20;
 /// And at once: the lists of all networks, of 65,536 members and more, when the link is new.
 const WORDS_AT_ONCE: u32 = 1024;
-/// EXIT of a client that must not lose frames and does not take them.
-const EXIT_TOO_SLOW: &str = "too slow for what comes from other hubs";
 
 /// The reading side of one link.
 #[derive(Debug)]
@@ -251,7 +249,7 @@ impl Reader {
             {
                 return pushed;
             }
-            outbox.finish(&exit_frame(EXIT_TOO_SLOW), 1);
+            outbox.cut();
         }
         self.link.count_drop();
         Ok(())

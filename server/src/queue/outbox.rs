@@ -1,13 +1,21 @@
 //! An [`OutQueue`] shared by the readers that fill it and the writer that empties it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::fd::AsFd;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use dosp_transport::governor::{Change, Governor, Report};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
-use super::{Class, Drops, Limits, OutQueue, Parts, PushError};
+use super::{Class, Drops, Limits, MAX_BATCH_LEN, OutQueue, Parts, Patience, PushError};
 use crate::buffers::BufferPool;
+use crate::hub::exit_frame;
+
+/// EXIT of a destination that others cannot wait for any longer.
+const EXIT_TOO_SLOW: &str = "too slow for what is sent to it";
 
 /// The session is ending or gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +39,11 @@ pub(crate) struct Outbox {
     emptied: Notify,
     /// For the session: the hub has said its last words.
     finished: Notify,
+    /// Looks after the connection; what it knows of the path is what the queue goes by.
+    governor: Mutex<Governor>,
+    /// None while nobody has waited.
+    patience: Mutex<Option<Box<Patience>>>,
+    is_cut: AtomicBool,
     buffers: Arc<BufferPool>,
     drops: Arc<DropCounters>,
 }
@@ -60,13 +73,21 @@ impl DropCounters {
 }
 
 impl Outbox {
-    pub(crate) fn new(limits: Limits, buffers: Arc<BufferPool>, drops: Arc<DropCounters>) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        governor: Governor,
+        buffers: Arc<BufferPool>,
+        drops: Arc<DropCounters>,
+    ) -> Self {
         Self {
             queue: Mutex::new(OutQueue::new(limits)),
             drops,
             filled: Notify::new(),
             emptied: Notify::new(),
             finished: Notify::new(),
+            governor: Mutex::new(governor),
+            patience: Mutex::default(),
+            is_cut: AtomicBool::new(false),
             buffers,
         }
     }
@@ -102,20 +123,27 @@ impl Outbox {
         Ok(())
     }
 
-    /// Queues one whole frame, which is kept, as soon as there is room.
+    /// Queues one whole frame, which is kept, as soon as there is room. Cuts a destination that makes
+    /// its senders wait too long.
     pub(crate) async fn push(&self, frame: Parts<'_>) -> Result<(), Closed> {
+        let mut wait = None;
         loop {
             // Made before the attempt, so that room made in between is not missed.
             let emptied = self.emptied.notified();
             match self.try_push(frame, Class::Kept, Instant::now()) {
                 Ok(()) => return Ok(()),
                 Err(PushError::Closed) => return Err(Closed),
-                Err(PushError::Full) => emptied.await,
+                Err(PushError::Full) => {
+                    let wait = wait.get_or_insert_with(|| Wait::begin(self));
+                    // In a box, so that a reader that never waits has no room for it.
+                    Box::pin(wait.until(emptied)).await;
+                }
             }
         }
     }
 
-    /// Returns once a sender need not wait.
+    /// Returns once whoever asks for something and has to read the answer need not wait: nobody else
+    /// waits with it.
     pub(crate) async fn wait_for_room(&self) {
         loop {
             let emptied = self.emptied.notified();
@@ -143,6 +171,17 @@ impl Outbox {
         self.filled.notify_one();
         self.emptied.notify_waiters();
         self.finished.notify_one();
+    }
+
+    /// Ends it because others cannot wait for it any longer.
+    pub(crate) fn cut(&self) {
+        self.is_cut.store(true, Ordering::Relaxed);
+        self.finish(&exit_frame(EXIT_TOO_SLOW), 1);
+    }
+
+    /// Whether [`Self::cut`] has been called.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed)
     }
 
     /// Returns when [`Self::finish`] has been called.
@@ -190,9 +229,28 @@ impl Outbox {
         (Some(taken.num_frames), is_open)
     }
 
-    /// Changes how much the writer takes at once, and how long frames of flows may wait.
-    pub(crate) fn set_pace(&self, batch_len: usize, target: Duration) {
-        self.lock().set_pace(batch_len, target);
+    /// Follows the path of the connection, when that is due: how much waits where nothing can be
+    /// dropped, and how long elsewhere.
+    pub(crate) fn govern(&self, socket: &impl AsFd) -> Option<Change> {
+        let change = self.governor().tick(socket, Instant::now())?;
+        if let Some(bounds) = change.bounds {
+            self.lock().set_pace(bounds.chunk_len().unwrap_or(MAX_BATCH_LEN), bounds.target);
+        }
+        Some(change)
+    }
+
+    /// How the connection fared lately.
+    pub(crate) fn path(&self) -> Report {
+        self.governor().report()
+    }
+
+    fn governor(&self) -> MutexGuard<'_, Governor> {
+        self.governor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that wait for the writer.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
     }
 
     /// Whether waiting for room is of no use now.
@@ -234,5 +292,45 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, OutQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One sender that waits for room; to be dropped when it does so no more.
+struct Wait<'a> {
+    outbox: &'a Outbox,
+}
+
+impl<'a> Wait<'a> {
+    fn begin(outbox: &'a Outbox) -> Self {
+        let wait = Self { outbox };
+        wait.patience(|patience| patience.begin(Instant::now()));
+        wait
+    }
+
+    /// Returns when there may be room, or the destination is cut.
+    async fn until(&self, emptied: impl Future<Output = ()>) {
+        let mut emptied = pin!(emptied);
+        loop {
+            let now = Instant::now();
+            let due_at = self.patience(|patience| patience.poll_timeout()).unwrap_or(now);
+            if timeout(due_at.saturating_duration_since(now), &mut emptied).await.is_ok() {
+                return;
+            }
+            let taken_len = self.outbox.path().acked_len;
+            if self.patience(|patience| patience.handle_timeout(taken_len, Instant::now())) {
+                return self.outbox.cut();
+            }
+        }
+    }
+
+    fn patience<R>(&self, ask: impl FnOnce(&mut Patience) -> R) -> R {
+        let mut patience = self.outbox.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        ask(patience.get_or_insert_default())
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.patience(|patience| patience.end(Instant::now()));
     }
 }

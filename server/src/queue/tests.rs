@@ -127,6 +127,21 @@ fn queue_below_its_limit_takes_a_frame_of_any_length() {
 }
 
 #[test]
+fn limit_of_kept_frames_follows_the_path() {
+    let mut queue = queue(256 * 1024);
+    for (batch_len, max_len) in [(8, 32), (16, 32), (50, 100), (128, 256), (512, 256)] {
+        queue.set_pace(batch_len * 1024, TARGET);
+        let mut len = 0;
+        while queue.push([&[0; 1024], b""], Class::Kept, now()).is_ok() {
+            len += 1;
+        }
+        assert_eq!(len, max_len, "KiB that may wait with batches of {batch_len} KiB");
+        queue.set_pace(1 << 20, TARGET);
+        queue.take(&mut Vec::new(), now()).unwrap();
+    }
+}
+
+#[test]
 fn some_frames_may_go_beyond_the_limit_and_not_beyond_theirs() {
     let mut queue = queue(1);
     queue.push([b"abc", b""], Class::Kept, now()).unwrap();
@@ -229,7 +244,7 @@ proptest! {
         let mut classes = Vec::new();
         for (kind, len, key, wait) in steps {
             let frame = numbered(classes.len().try_into().unwrap(), len);
-            let class = if kind == 0 { Class::Kept } else { flow(key as u32 % 2, key) };
+            let class = if kind == 0 { Class::Kept } else { flow(u32::from(key % 2 == 1), key) };
             if queue.push([&frame, b""], class, now).is_ok() {
                 sent += 1;
                 classes.push(if kind == 0 { 99 } else { key });

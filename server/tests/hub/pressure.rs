@@ -1,14 +1,19 @@
 //! Clients that do not read, and many that send at once.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dosp_proto::frame::FrameType;
+use dosp_proto::member::Join;
 use dosp_proto::vip::Vip;
-use tokio::time::timeout;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::{interval, sleep, timeout};
 
 use crate::admin::{TOKEN, admin_hub};
 use crate::client::{Client, PATIENCE, TestHub, s2c};
+use crate::member::{Introduced, identity};
 
 /// More than all the buffers between two clients hold.
 const TOO_MUCH: usize = 64 << 20;
@@ -46,12 +51,96 @@ async fn slow_reader_holds_back_its_sender_only_and_is_cut() {
 
     let mut num_received = 0;
     while let Some((frame_type, body)) = slow.next().await {
+        if frame_type == FrameType::EXIT {
+            assert_eq!(body, b"too slow for what is sent to it");
+            break;
+        }
         assert_eq!(frame_type, FrameType::S2C);
         assert_eq!(body[8..16], usize::to_be_bytes(num_received), "nothing is missing");
         num_received += 1;
     }
     assert!(num_received > 50, "{num_received}");
     assert_eq!(hub.join().await.vip, slow_vip, "its place is free");
+    assert_eq!(hub.handle.status().sessions_cut, 1);
+}
+
+/// A plain client that sends to `dst` as fast as it can, and how long each of its waits took of those
+/// that a person would see.
+fn flood(mut sender: Client, dst: Vip) -> JoinHandle<Vec<Duration>> {
+    tokio::spawn(async move {
+        let (data, mut waits) = (vec![0; DATA_LEN], Vec::new());
+        for _ in 0..(TOO_MUCH / DATA_LEN) {
+            let sent_at = Instant::now();
+            sender.send_to(dst, &data).await;
+            let took = sent_at.elapsed();
+            if took > Duration::from_millis(500) {
+                waits.push(took);
+            }
+        }
+        waits
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stalled_reader_costs_its_sender_two_seconds_once() {
+    let hub = TestHub::start();
+    let (sender, stalled) = (hub.join().await, hub.join().await);
+    let waits = timeout(PATIENCE, flood(sender, stalled.vip)).await.unwrap().unwrap();
+    // 2.5 s by the rule, and what a busy machine adds; far less than the 10 s of the write timeout.
+    assert!(waits.len() == 1 && waits[0] < Duration::from_secs(5), "{waits:?}");
+    let cut = async {
+        while hub.handle.status().sessions_cut == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, cut).await.unwrap();
+    assert_eq!(hub.handle.status().sessions.len(), 0, "the sender is gone, too");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_reader_that_moves_is_not_cut() {
+    const READ_LEN: usize = 10_000;
+    let hub = TestHub::start();
+    let (sender, mut slow) = (hub.join().await, hub.join().await);
+    let sending = flood(sender, slow.vip);
+    // 200 kB/s, and long enough for the rule to cut it three times.
+    let mut ticks = interval(Duration::from_millis(50));
+    let mut bytes = [0; READ_LEN];
+    for _ in 0..160 {
+        ticks.tick().await;
+        timeout(PATIENCE, slow.socket.read_exact(&mut bytes)).await.unwrap().unwrap();
+    }
+    let status = hub.handle.status();
+    assert_eq!((status.sessions_cut, status.sessions.len()), (0, 2));
+    assert!(status.sessions[1].queued_bytes > 0 && status.sessions[1].congestion.is_some());
+    assert!(!sending.is_finished(), "the sender waits");
+    sending.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sender_of_flows_waits_for_nobody() {
+    let state = tempfile::tempdir().unwrap();
+    let hub = TestHub::start_with(|config| config.state = Some(state.path().to_owned()));
+    let connect = async || TcpStream::connect(hub.addr).await.unwrap();
+    let join = async || {
+        let introduced = Introduced::over(connect().await, &identity()).await;
+        introduced.join(Join::default()).await.unwrap()
+    };
+    let (mut sender, stalled) = (join().await, join().await);
+    // Version 2, of flow 1.
+    let mut data = vec![0; 16 * DATA_LEN];
+    data[..3].copy_from_slice(b"\xD2\0\x01");
+    let started_at = Instant::now();
+    for _ in 0..(TOO_MUCH / data.len()) {
+        sender.link.client.send_to(stalled.vip(), &data).await;
+    }
+    sender.link.client.send(FrameType::PING, b"").await;
+    while sender.link.client.recv().await.0 != FrameType::PING {}
+    // A wait for one that reads nothing would take 2 s at least, and cut it.
+    assert!(started_at.elapsed() < Duration::from_secs(8), "{:?}", started_at.elapsed());
+    let status = hub.handle.status();
+    assert_eq!((status.sessions_cut, status.sessions.len()), (0, 2));
+    assert!(status.dropped["queue_full"] > 0, "{:?}", status.dropped);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -53,6 +53,15 @@ pub struct PeerStatus {
     pub tx_frames: u64,
     /// Frames from it or for it that did not pass.
     pub dropped_frames: u64,
+    /// Bytes that wait for it.
+    #[serde(default)]
+    pub queued_bytes: u64,
+    /// The congestion control of the link's connection, by its name in the kernel.
+    #[serde(default)]
+    pub congestion: Option<String>,
+    /// What arrived there when something was last written to it, in bytes per second.
+    #[serde(default)]
+    pub delivery_rate: Option<u64>,
     /// Why the last link ended, or could not be made.
     pub last_error: Option<String>,
 }
