@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use dosp_proto::federation::Forwarding;
 use dosp_proto::frame::FrameType;
-use dosp_proto::member::Join;
+use dosp_proto::member::{Control, Join};
 use dosp_proto::vip::Vip;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::liar::{Liar, Linked};
-use crate::client::{Client, vip};
+use crate::client::{Client, PATIENCE, vip};
 use crate::member::{Introduced, identity};
 
 /// How long another's frame may take while a slow one's are on the same link. Far above what it takes,
@@ -131,4 +131,25 @@ async fn link_that_is_not_read_holds_up_no_client() {
     }
     assert!(dropped_of_flows(&linked) > 0);
     drop(deaf);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn link_that_lives_and_takes_nothing_is_ended_and_can_come_again() {
+    let linked = Linked::start(&[("7.11.0.0/24", &[])]);
+    let (mut deaf, mut sender) = (linked.link(0).await, linked.join().await);
+    let flooding = tokio::spawn(async move {
+        let data = vec![0; DATA_LEN];
+        for _ in 0..8 * FRAMES_A_ROUND {
+            sender.send_to(vip("7.11.0.5"), &data).await;
+        }
+    });
+    while linked.is_up(0) {
+        deaf.say(&Control::Ping).await;
+        sleep(Duration::from_millis(200)).await;
+    }
+    let why = linked.status(0).last_error;
+    assert_eq!(why.as_deref(), Some("others waited too long for what goes over it"));
+    timeout(PATIENCE, flooding).await.unwrap().unwrap();
+    let _again = linked.link(0).await;
+    assert!(linked.is_up(0));
 }
