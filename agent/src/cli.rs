@@ -200,6 +200,9 @@ pub(crate) struct Up {
     /// MTU of the TUN interface in bytes [default: 1420]
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u16>,
+    /// Have the kernel cut all packets to the MTU, and take no longer ones from peers
+    #[arg(long)]
+    no_offload: bool,
     /// Congestion control of the connection to the hub: auto, kernel, cubic or bbr [default: auto]
     #[arg(long, value_name = "NAME")]
     congestion: Option<Congestion>,
@@ -347,6 +350,7 @@ impl Cli {
             trust: up.trust,
             tun: up.tun.clone(),
             mtu: up.mtu,
+            offload: up.no_offload.then_some(false),
             congestion: up.congestion,
             force: up.force.then_some(true),
             shields_up: up.shields_up.then_some(true),

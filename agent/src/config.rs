@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use dosp_proto::label::Label;
+use dosp_proto::offload::Offloads;
 use dosp_proto::secret::{NetworkSecret, SecretError};
 use dosp_proto::vip::Vip;
 use dosp_transport::congestion::Congestion;
@@ -56,6 +57,8 @@ pub struct Settings {
     pub tun: Option<String>,
     /// MTU of the TUN in bytes.
     pub mtu: Option<u16>,
+    /// Take super-packets from the host and from peers.
+    pub offload: Option<bool>,
     /// The congestion control of the connection to the hub.
     pub congestion: Option<Congestion>,
     /// Take a network that overlaps other routes.
@@ -159,6 +162,7 @@ impl Settings {
             vip: self.vip.or(other.vip),
             tun: self.tun.or(other.tun),
             mtu: self.mtu.or(other.mtu),
+            offload: self.offload.or(other.offload),
             congestion: self.congestion.or(other.congestion),
             force: self.force.or(other.force),
             shields_up: self.shields_up.or(other.shields_up),
@@ -273,6 +277,12 @@ impl Settings {
     #[must_use]
     pub fn hosts(&self) -> bool {
         self.hosts.unwrap_or(true)
+    }
+
+    /// Which super-packets are taken.
+    #[must_use]
+    pub fn offloads(&self) -> Offloads {
+        if self.offload.unwrap_or(true) { Offloads::ALL } else { Offloads::NONE }
     }
 
     /// The newest tunnels that are spoken.

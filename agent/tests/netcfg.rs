@@ -11,7 +11,7 @@ use dosp_agent::engine::Overlay;
 use dosp_agent::host::{Host, TunHost};
 use dosp_agent::netcfg::{Conflict, NetConfig, NetError};
 use dosp_agent::tun::{LinuxTun, TunDevice, TunError};
-use dosp_proto::offload::VnetHeader;
+use dosp_proto::offload::{Offloads, VnetHeader};
 use dosp_proto::vip::{Network, Vip};
 use nix::sched::{CloneFlags, unshare};
 use tokio::net::UdpSocket;
@@ -41,7 +41,7 @@ fn interface_goes_with_its_owner() {
     in_namespace(async {
         drop(configured_tun().await);
         assert_eq!(ip(&["-j", "route"]).as_array().map(Vec::len), Some(0));
-        LinuxTun::create(NAME, MTU).unwrap();
+        LinuxTun::create(NAME, MTU, Offloads::ALL).unwrap();
     });
 }
 
@@ -145,9 +145,26 @@ fn conflicts_name_route_and_interface() {
 }
 
 #[test]
+fn host_leaves_no_more_to_be_done_than_is_wanted() {
+    in_namespace(async {
+        let (tun, _) = configured_tun_with(Offloads::NONE).await;
+        let socket = UdpSocket::bind("7.10.0.2:4000").await.unwrap();
+        socket.send_to(b"ping", "7.10.0.3:4001").await.unwrap();
+        let (header, _) = next_ipv4(&tun).await;
+        assert_eq!(header, VnetHeader::default(), "with its checksum");
+        drop((tun, socket));
+        let (tun, _) = configured_tun_with(Offloads { tcp: true, udp: false }).await;
+        assert!(tun.offloads().tcp);
+        let socket = UdpSocket::bind("7.10.0.2:4000").await.unwrap();
+        socket.send_to(b"ping", "7.10.0.3:4001").await.unwrap();
+        assert_eq!(next_ipv4(&tun).await.0.csum_start, 20, "the checksum is left to us");
+    });
+}
+
+#[test]
 fn networks_of_other_hubs_lead_into_the_interface_and_outlive_a_new_address() {
     in_namespace(async {
-        let _tun = LinuxTun::create(NAME, MTU).unwrap();
+        let _tun = LinuxTun::create(NAME, MTU, Offloads::ALL).unwrap();
         let mut host = TunHost::new(NAME, MTU, false).unwrap();
         let place = |text: &str| Overlay { vip: vip(text), network: Network::DEFAULT };
         host.apply(None, place("7.10.0.2"), HUB).await.unwrap();
@@ -179,7 +196,7 @@ fn networks_of_other_hubs_lead_into_the_interface_and_outlive_a_new_address() {
 #[test]
 fn networks_of_other_hubs_never_take_what_this_host_uses() {
     in_namespace(async {
-        let _tun = LinuxTun::create(NAME, MTU).unwrap();
+        let _tun = LinuxTun::create(NAME, MTU, Offloads::ALL).unwrap();
         ip(&["tuntap", "add", "lan0", "mode", "tap"]);
         ip(&["addr", "add", "192.168.1.2/24", "dev", "lan0"]);
         ip(&["link", "set", "lan0", "up"]);
@@ -209,10 +226,10 @@ fn networks_of_other_hubs_never_take_what_this_host_uses() {
 #[test]
 fn names_of_other_interfaces_are_taken() {
     in_namespace(async {
-        let _tun = LinuxTun::create(NAME, MTU).unwrap();
+        let _tun = LinuxTun::create(NAME, MTU, Offloads::ALL).unwrap();
         ip(&["tuntap", "add", "dosp-old", "mode", "tun"]);
         for name in [NAME, "dosp-old", "lo"] {
-            let error = LinuxTun::create(name, MTU).unwrap_err();
+            let error = LinuxTun::create(name, MTU, Offloads::ALL).unwrap_err();
             assert!(matches!(error, TunError::NameTaken { .. }), "{name}: {error:?}");
         }
     });
@@ -234,7 +251,7 @@ fn lack_of_privilege_is_told_apart() {
     in_namespace(async {
         let (_tun, config) = configured_tun().await;
         nix::unistd::setresuid(0.into(), 65534.into(), 0.into()).unwrap();
-        let error = LinuxTun::create("dosp-other", MTU).unwrap_err();
+        let error = LinuxTun::create("dosp-other", MTU, Offloads::ALL).unwrap_err();
         let configured = config.configure(NAME, vip("7.10.0.2"), Network::DEFAULT, MTU).await;
         nix::unistd::setresuid(0.into(), 0.into(), 0.into()).unwrap();
         assert!(matches!(error, TunError::NoPrivilege { .. }), "{error:?}");
@@ -259,7 +276,12 @@ fn in_namespace(test: impl Future<Output = ()> + Send + 'static) {
 }
 
 async fn configured_tun() -> (LinuxTun, NetConfig) {
-    let tun = LinuxTun::create(NAME, MTU).unwrap();
+    configured_tun_with(Offloads::ALL).await
+}
+
+async fn configured_tun_with(wanted: Offloads) -> (LinuxTun, NetConfig) {
+    let tun = LinuxTun::create(NAME, MTU, wanted).unwrap();
+    assert!(tun.offloads().is_within(wanted));
     assert_eq!(tun.name(), NAME);
     let config = NetConfig::open().unwrap();
     config.configure(NAME, vip("7.10.0.2"), Network::DEFAULT, MTU).await.unwrap();

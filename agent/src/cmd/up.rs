@@ -35,7 +35,7 @@ pub(crate) async fn run(settings: Settings, detached: bool) -> Result<(), Failur
     let key = state.identity(&mut rand::make_rng::<StdRng>())?;
     let known = state.known_peers(*key.public(), settings.trust())?;
     let control = Server::bind(&settings.socket()).await?;
-    let tun = LinuxTun::create(settings.tun(), mtu)?;
+    let tun = LinuxTun::create(settings.tun(), mtu, settings.offloads())?;
     let host = TunHost::new(settings.tun(), mtu, settings.force.unwrap_or_default())?;
     let config = NodeConfig {
         hubs: network.hubs.clone(),

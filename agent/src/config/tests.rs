@@ -51,6 +51,7 @@ fn example_file_shows_every_key_with_its_default() {
     assert_eq!(shown.socket(), Path::new(DEFAULT_SOCKET));
     assert_eq!((shown.force, shown.shields_up), (Some(false), Some(false)));
     assert_eq!((shown.hosts, Settings::default().hosts()), (Some(true), true));
+    assert_eq!((shown.offload, Settings::default().offloads()), (Some(true), Offloads::ALL));
     assert_eq!((shown.log.as_deref(), shown.log_format), (Some("info"), Some(LogFormat::Human)));
     assert_eq!(shown.state(), Path::new(DEFAULT_STATE));
     let policies = (shown.c2c, shown.version1, shown.trust);
@@ -112,10 +113,10 @@ fn every_policy_has_a_name() {
 
 #[test]
 fn flags_set_what_the_file_sets() {
-    let up = "up hub --name Bob --secret-file s --c2c v1 --version1 off --trust pinned --state d --no-hosts";
+    let up = "up hub --name Bob --secret-file s --c2c v1 --version1 off --trust pinned --state d --no-hosts --no-offload";
     let flags = Cli::parse_from(["dosp-agent"].into_iter().chain(up.split(' '))).settings();
     let file = "hub = \"hub\"\nname = \"bob\"\nsecret_file = \"s\"\nc2c = \"v1\"\n\
-                version1 = \"off\"\ntrust = \"pinned\"\nstate = \"d\"\nhosts = false";
+                version1 = \"off\"\ntrust = \"pinned\"\nstate = \"d\"\nhosts = false\noffload = false";
     assert_eq!(flags, parse(file).unwrap());
     for command in ["send hub x", "listen", "clients", "info", "call time"] {
         let line = format!("dosp-agent {command} --hub hub --secret-file s");

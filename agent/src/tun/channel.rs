@@ -19,7 +19,7 @@ pub const CAPACITY: usize = 1000;
 pub fn channel() -> (ChannelTun, ChannelTunPeer) {
     let (outbound, inbound) = (Arc::<Queue>::default(), Arc::<Queue>::default());
     let peer = ChannelTunPeer { outbound: Arc::clone(&outbound), inbound: Arc::clone(&inbound) };
-    let offloads = Offloads { tcp: true, udp: true };
+    let offloads = Offloads::ALL;
     (ChannelTun { outbound, inbound, offloads, refuses_super_packets: false }, peer)
 }
 

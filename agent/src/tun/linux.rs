@@ -1,8 +1,8 @@
 //! A TUN device of the kernel, over the `tun` crate.
 //!
 //! The device belongs to the process: it goes with it, and its addresses and routes go with it.
-//! It is told that we take TCP and UDP packets of up to 64 KiB that nobody has cut into segments, and
-//! packets without checksums: one read and one write then do what dozens would.
+//! Unless that is not wanted, it is told that we take TCP and UDP packets of up to 64 KiB that nobody has
+//! cut into segments, and packets without checksums: one read and one write then do what dozens would.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -90,14 +90,16 @@ pub struct LinuxTun {
 }
 
 impl LinuxTun {
-    /// Creates the interface `name`, down and without addresses, for packets of up to `mtu` bytes.
+    /// Creates the interface `name`, down and without addresses, for packets of up to `mtu` bytes. The
+    /// host gives no other super-packets than those that are `wanted`, and fewer where its kernel knows
+    /// fewer.
     ///
     /// # Errors
     /// [`TunError`].
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O.
-    pub fn create(name: &str, mtu: u16) -> Result<Self, TunError> {
+    pub fn create(name: &str, mtu: u16, wanted: Offloads) -> Result<Self, TunError> {
         let owned = || name.to_owned();
         if !is_valid_name(name) {
             return Err(TunError::InvalidName { name: owned() });
@@ -116,7 +118,7 @@ impl LinuxTun {
         let device = tun::create(&config).map_err(|error| of_create(name, error.into()))?;
         device.set_nonblock().map_err(create)?;
         let device = sys::into_fd(device);
-        let offloads = sys::set_offloads(&device).map_err(create)?;
+        let offloads = sys::set_offloads(&device, wanted).map_err(create)?;
         let device = watch(device).map_err(create)?;
         Ok(Self { device, name: owned(), mtu, offloads })
     }
@@ -199,7 +201,7 @@ mod tests {
     #[test]
     fn names_that_the_kernel_does_not_take_are_refused_before_it_is_asked() {
         for name in ["", "sixteen-bytes-xx", "a/b", "a b", "a\tb", "a:b", "tun%d", "..", "tün"] {
-            let error = LinuxTun::create(name, 1420).unwrap_err();
+            let error = LinuxTun::create(name, 1420, Offloads::ALL).unwrap_err();
             assert!(matches!(error, TunError::InvalidName { .. }), "{name}: {error}");
             assert!(error.hint().contains("1 to 15 bytes"));
         }
@@ -208,7 +210,7 @@ mod tests {
 
     #[test]
     fn name_of_another_interface_is_taken() {
-        let error = LinuxTun::create("lo", 1420).unwrap_err();
+        let error = LinuxTun::create("lo", 1420, Offloads::ALL).unwrap_err();
         assert_eq!(error.to_string(), "the interface 'lo' exists already");
     }
 

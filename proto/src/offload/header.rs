@@ -99,6 +99,8 @@ pub struct Offloads {
 }
 
 impl Offloads {
+    /// Both.
+    pub const ALL: Self = Self { tcp: true, udp: true };
     /// Neither.
     pub const NONE: Self = Self { tcp: false, udp: false };
 
@@ -107,11 +109,29 @@ impl Offloads {
     pub fn is_none(&self) -> bool {
         *self == Self::NONE
     }
+
+    /// Whether `other` takes all of this.
+    #[must_use]
+    pub fn is_within(&self, other: Self) -> bool {
+        (!self.tcp || other.tcp) && (!self.udp || other.udp)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_takes_more_than_all_or_less_than_nothing() {
+        let tcp = Offloads { tcp: true, udp: false };
+        let udp = Offloads { tcp: false, udp: true };
+        for some in [Offloads::NONE, tcp, udp, Offloads::ALL] {
+            assert!(some.is_within(Offloads::ALL) && some.is_within(some));
+            assert!(Offloads::NONE.is_within(some));
+            assert_eq!(some.is_within(Offloads::NONE), some.is_none());
+        }
+        assert!(!tcp.is_within(udp) && !udp.is_within(tcp) && !Offloads::ALL.is_within(tcp));
+    }
 
     #[test]
     fn header_has_the_documented_places() {

@@ -31,16 +31,16 @@ pub(super) fn into_fd(device: tun::Device) -> OwnedFd {
     }
 }
 
-/// Says which super-packets may come, as many as the kernel knows. They belong to the device and not
+/// Says which super-packets may come: those that are wanted, as far as the kernel knows them. They belong to the device and not
 /// to the descriptor, so they are always said, even if they are none.
-pub(super) fn set_offloads(device: &OwnedFd) -> io::Result<Offloads> {
+pub(super) fn set_offloads(device: &OwnedFd, wanted: Offloads) -> io::Result<Offloads> {
     let wishes = [
-        (TCP_AND_UDP, Offloads { tcp: true, udp: true }),
+        (TCP_AND_UDP, Offloads::ALL),
         (TCP, Offloads { tcp: true, udp: false }),
-        (0, Offloads { tcp: false, udp: false }),
+        (0, Offloads::NONE),
     ];
     let mut failed = Errno::EINVAL;
-    for (mask, offloads) in wishes {
+    for (mask, offloads) in wishes.into_iter().filter(|(_, some)| some.is_within(wanted)) {
         match set_offload(device, mask) {
             Ok(()) => return Ok(offloads),
             Err(errno) => failed = errno,
