@@ -73,13 +73,15 @@ impl PacketQueue {
         self.fair.is_empty() && self.held.is_none()
     }
 
-    pub(super) fn report(&self) -> QueueReport {
+    /// What waits, but for the number of staged packets, which their peers have.
+    pub(super) fn report(&self, num_staged: usize) -> QueueReport {
         QueueReport {
-            num_packets: self.fair.num_items(),
-            len: self.fair.len(),
+            num_queued: self.fair.num_items() + usize::from(self.held.is_some()),
+            queued_len: self.fair.len() + self.held.as_ref().map_or(0, |(_, held)| held.cost()),
             num_flows: self.fair.num_flows(),
             max_len: MAX_QUEUED_LEN,
             target: self.fair.target(),
+            num_staged,
             staged_len: self.staged_len,
         }
     }

@@ -249,6 +249,11 @@ impl Peer {
         !self.items.is_empty()
     }
 
+    /// Packets that wait for a tunnel.
+    pub(super) fn num_staged(&self) -> usize {
+        self.staged.len()
+    }
+
     /// Bytes that wait.
     pub(super) fn waiting_len(&self) -> usize {
         let staged: usize = self.staged.iter().map(Packet::len).sum();

@@ -78,24 +78,41 @@ pub struct PeerReport {
     pub way: Way,
 }
 
-/// What waits for the link, and for tunnels.
+/// Packets of the local host that are not sent yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueReport {
-    /// Packets that wait for the link.
-    pub num_packets: usize,
-    /// Memory that they wait in, in bytes.
-    pub len: usize,
+    /// How many wait for their turn on the link.
+    pub num_queued: usize,
+    /// The memory that they wait in, in bytes.
+    pub queued_len: usize,
     /// Flows that they belong to, and those that have just had their turn.
     pub num_flows: usize,
     /// The most memory that they may wait in, in bytes.
     pub max_len: usize,
     /// How long they may wait in the long run.
     pub target: Duration,
-    /// Memory of packets that wait for tunnels, in bytes.
+    /// How many wait for a tunnel.
+    pub num_staged: usize,
+    /// The memory that they wait in, in bytes.
     pub staged_len: usize,
 }
 
+impl QueueReport {
+    /// How many packets wait.
+    #[must_use]
+    pub const fn num_packets(&self) -> usize {
+        self.num_queued + self.num_staged
+    }
+}
+
 impl Engine {
+    /// What waits to be sealed of what the local host sent. All that it sent and that is not here was
+    /// sealed, or is among [`Self::drops`].
+    #[must_use]
+    pub fn queue_report(&self) -> QueueReport {
+        self.packets.report(self.peers.values().map(Peer::num_staged).sum())
+    }
+
     /// Where this agent is, or last was.
     #[must_use]
     pub fn overlay(&self) -> Option<Overlay> {
@@ -130,12 +147,6 @@ impl Engine {
     #[must_use]
     pub fn drops(&self) -> &Drops {
         &self.drops
-    }
-
-    /// What waits.
-    #[must_use]
-    pub fn queue(&self) -> QueueReport {
-        self.packets.report()
     }
 
     /// All peers, by vIP.

@@ -1,10 +1,12 @@
 //! The engine in virtual time: [`net::Net`] joins engines through [`hub::Hub`], which may lie.
 
 mod bounds;
+mod conservation;
 mod federation;
 mod hub;
 mod inbound;
 mod links;
+mod lying_headers;
 mod members;
 mod messages;
 mod net;
@@ -18,6 +20,7 @@ mod tunnels;
 
 use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, FrameType};
+use dosp_proto::offload::VnetHeader;
 use dosp_proto::packet::Ipv4Packet;
 use dosp_proto::tunnel::v2::Kind;
 use dosp_proto::vip::{Network, Vip};
@@ -40,6 +43,24 @@ fn udp(src: Vip, dst: Vip, content: &[u8]) -> Vec<u8> {
     let builder = PacketBuilder::ipv4(src.octets(), dst.octets(), 64).udp(1000, 2000);
     builder.write(&mut packet, &[MARKER, content].concat()).unwrap();
     packet
+}
+
+/// A packet of TCP that is to become segments with `gso_size` bytes of payload, as a host gives it.
+fn tcp_super_packet(src: Vip, dst: Vip, payload: &[u8], gso_size: u16) -> (VnetHeader, Vec<u8>) {
+    let builder = PacketBuilder::ipv4(src.octets(), dst.octets(), 64).tcp(1000, 2000, 1, 1000);
+    let mut packet = Vec::new();
+    builder.write(&mut packet, payload).unwrap();
+    let (flags, gso_type, hdr_len) = (1, 1, 40);
+    (VnetHeader { flags, gso_type, hdr_len, gso_size, csum_start: 20, csum_offset: 16 }, packet)
+}
+
+/// The same of UDP.
+fn udp_super_packet(src: Vip, dst: Vip, payload: &[u8], gso_size: u16) -> (VnetHeader, Vec<u8>) {
+    let builder = PacketBuilder::ipv4(src.octets(), dst.octets(), 64).udp(1000, 2000);
+    let mut packet = Vec::new();
+    builder.write(&mut packet, payload).unwrap();
+    let (flags, gso_type, hdr_len) = (1, 5, 28);
+    (VnetHeader { flags, gso_type, hdr_len, gso_size, csum_start: 20, csum_offset: 6 }, packet)
 }
 
 fn echo_request(src: Vip, dst: Vip, (id, seq): (u16, u16), content: &[u8]) -> Vec<u8> {

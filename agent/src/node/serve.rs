@@ -164,7 +164,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             networks: self.engine.networks().cloned().unwrap_or_default(),
             unrouted: self.routes.unrouted.clone(),
             nodes: self.engine.directory().map(|nodes| nodes.iter().cloned().collect()),
-            queue: self.engine.queue(),
+            queue: self.engine.queue_report(),
             offload: self.tun.as_ref().map(|tun| OffloadReport {
                 offloads: tun.offloads(),
                 splits: self.tun_writer.splits(),

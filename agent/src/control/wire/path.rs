@@ -27,8 +27,8 @@ pub struct Queue {
 impl From<QueueReport> for Queue {
     fn from(report: QueueReport) -> Self {
         Self {
-            packets: report.num_packets as u64,
-            bytes: report.len as u64,
+            packets: report.num_queued as u64,
+            bytes: report.queued_len as u64,
             flows: report.num_flows as u64,
             max_bytes: report.max_len as u64,
             target_ns: nanos(report.target),

@@ -1,5 +1,7 @@
 //! Engines joined by a hub, in virtual time.
 
+mod node;
+
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
@@ -9,25 +11,20 @@ use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, FrameDecoder};
 use dosp_proto::identity::IdentityKey;
 use dosp_proto::offload::{Offload, Offloads, Segments, VnetHeader};
-use dosp_proto::secret::NetworkSecret;
-use dosp_proto::tunnel::v2::Endpoint;
-use dosp_proto::vip::{Network, Vip};
+use dosp_proto::vip::Vip;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+pub(super) use self::node::Node;
 use super::hub::{Forwarded, Hub};
 use super::{network, udp, vip};
 use crate::engine::{
-    Batch, C2c, DropReason, Engine, EngineConfig, Event, Inbound, Overlay, PeerReport, SendError,
-    Version, Version1,
+    Batch, C2c, DropReason, EngineConfig, Event, Inbound, Overlay, PeerReport, SendError, Version1,
 };
 use crate::known_peers::{KnownPeers, TrustPolicy};
 
-const UNIX_TIME: u64 = 1_700_000_000;
 /// What a connection takes at once.
 const BATCH_LEN: usize = 64 * 1024;
-/// One way between an agent and the hub.
-const DELAY: Duration = Duration::from_millis(10);
 
 /// As agents are unless told otherwise.
 pub(super) const OPEN: EngineConfig = EngineConfig {
@@ -40,40 +37,6 @@ pub(super) const OPEN: EngineConfig = EngineConfig {
 /// An agent that knows no other tunnels than those of version 1, and uses them for everything.
 pub(super) const VERSION_1: EngineConfig =
     EngineConfig { c2c: C2c::V1, version1: Version1::All, ..OPEN };
-
-/// An agent: its engine, its connection, and what came out of it.
-pub(super) struct Node {
-    pub(super) engine: Engine,
-    pub(super) vip: Vip,
-    pub(super) config: EngineConfig,
-    pub(super) identity: IdentityKey,
-    pub(super) secrets: Vec<NetworkSecret>,
-    pub(super) name: Option<String>,
-    /// What its wall clock shows at the start.
-    pub(super) unix_time: u64,
-    /// To the hub, and from it.
-    pub(super) delays: [Duration; 2],
-    /// Packets of peers that went to the TUN.
-    /// What its TUN gives and takes.
-    pub(super) super_packets: Offloads,
-    /// What was left to be done to the packets that came.
-    pub(super) offloads: Vec<Offload>,
-    pub(super) packets: Vec<Vec<u8>>,
-    /// Packets of the agent itself that did.
-    pub(super) answers: Vec<Vec<u8>>,
-    pub(super) messages: Vec<(Vip, Option<Version>, Vec<u8>)>,
-    pub(super) broadcasts: Vec<Vec<u8>>,
-    pub(super) events: Vec<Event>,
-    /// The network of another hub that its host does not route.
-    pub(super) unrouted: Option<Network>,
-    linked: bool,
-    /// Counts connections: what is under way on an old one never arrives.
-    connection: u32,
-    decoder: FrameDecoder,
-    hub_decoder: FrameDecoder,
-    /// When the last byte that nothing overtakes comes, to the hub and from it.
-    last_arrivals: [Instant; 2],
-}
 
 /// Bytes under way.
 struct Flight {
@@ -341,6 +304,11 @@ impl Net {
         }
     }
 
+    /// From now on the connection of node `i` takes only what is asked for with [`Self::transmit`].
+    pub(super) fn stall(&mut self, i: usize) {
+        self.nodes[i].linked = false;
+    }
+
     /// What the connection of node `i` takes at once.
     pub(super) fn transmit(&mut self, i: usize, max_len: usize) -> Vec<u8> {
         let (mut batch, now) = (Batch::default(), self.now(i));
@@ -397,50 +365,6 @@ impl Net {
                 self.depart(to, false, frame, held_back, alone);
             }
         }
-    }
-}
-
-impl Node {
-    fn new(vip: Vip, config: EngineConfig, start: Instant, rng: &mut StdRng) -> Self {
-        let identity = IdentityKey::generate(rng);
-        let known = KnownPeers::new(*identity.public(), TrustPolicy::FirstUse);
-        Self {
-            engine: Engine::new(config, Endpoint::new(identity.clone(), &[], None, rng), known),
-            vip,
-            config,
-            identity,
-            secrets: Vec::new(),
-            name: None,
-            unix_time: UNIX_TIME,
-            delays: [DELAY; 2],
-            super_packets: Offloads::NONE,
-            offloads: Vec::new(),
-            packets: Vec::new(),
-            answers: Vec::new(),
-            messages: Vec::new(),
-            broadcasts: Vec::new(),
-            events: Vec::new(),
-            unrouted: None,
-            linked: false,
-            connection: 0,
-            decoder: FrameDecoder::new(DEFAULT_MAX_BODY_LEN),
-            hub_decoder: FrameDecoder::new(DEFAULT_MAX_BODY_LEN),
-            last_arrivals: [start; 2],
-        }
-    }
-
-    /// Messages that came through a tunnel.
-    pub(super) fn sealed_messages(&self) -> impl Iterator<Item = &[u8]> {
-        let sealed = self.messages.iter().filter(|(_, version, _)| version.is_some());
-        sealed.map(|(_, _, message)| &**message)
-    }
-
-    /// Starts anew, knowing `known`.
-    pub(super) fn start(&mut self, known: KnownPeers, rng: &mut StdRng) {
-        let (identity, name) = (self.identity.clone(), self.name.clone());
-        let endpoint = Endpoint::new(identity, &self.secrets, name, rng);
-        let endpoint = endpoint.with_super_packets(self.super_packets);
-        self.engine = Engine::new(self.config, endpoint, known);
     }
 }
 
