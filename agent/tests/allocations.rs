@@ -5,19 +5,22 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use dosp_agent::engine::{Batch, Engine, EngineConfig, Inbound, Overlay};
 use dosp_agent::known_peers::{KnownPeers, TrustPolicy};
+use dosp_agent::tun::{MAX_PACKET_LEN, TunDevice, TunWriter};
 use dosp_proto::Now;
 use dosp_proto::frame::{DEFAULT_MAX_BODY_LEN, FrameDecoder};
 use dosp_proto::identity::IdentityKey;
 use dosp_proto::message::Hsk;
-use dosp_proto::offload::VnetHeader;
+use dosp_proto::offload::{Offloads, VnetHeader};
 use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::{Network, Vip};
 use etherparse::PacketBuilder;
+use nix::errno::Errno;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -49,33 +52,77 @@ struct Agent {
     engine: Engine,
     vip: Vip,
     decoder: FrameDecoder,
-    num_packets: usize,
+    host: Host,
+    writer: TunWriter,
+}
+
+/// Where packets go; of a kernel that says it takes super-packets, and may refuse them.
+#[derive(Default)]
+struct Host {
+    refuses_super_packets: bool,
+    num_packets: AtomicUsize,
+    num_bytes: AtomicUsize,
+}
+
+impl TunDevice for Host {
+    async fn readable(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn mtu(&self) -> u16 {
+        1420
+    }
+
+    fn offloads(&self) -> Offloads {
+        Offloads::ALL
+    }
+
+    fn try_recv(&self, _: &mut [u8]) -> io::Result<(VnetHeader, usize)> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn try_send(&self, header: VnetHeader, packet: &[u8]) -> io::Result<()> {
+        if self.refuses_super_packets && header.gso_type != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        self.num_packets.fetch_add(1, Ordering::Relaxed);
+        self.num_bytes.fetch_add(packet.len(), Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 impl Agent {
-    fn new(number: u32, now: Now, rng: &mut StdRng) -> Self {
+    fn new(number: u32, takes: Offloads, now: Now, rng: &mut StdRng) -> Self {
         let network: Network = "10.7.0.0/24".parse().unwrap();
         let vip = Vip::from(u32::from(network.hub()) + number);
         let key = IdentityKey::generate(rng);
         let known = KnownPeers::new(*key.public(), TrustPolicy::FirstUse);
         let config = EngineConfig { carries_ip: true, ..EngineConfig::default() };
-        let mut engine = Engine::new(config, Endpoint::new(key, &[], None, rng), known);
+        let endpoint = Endpoint::new(key, &[], None, rng).with_super_packets(takes);
+        let mut engine = Engine::new(config, endpoint, known);
         engine.link_up(Overlay { vip, network }, Hsk::OURS, now, rng);
-        Self { engine, vip, decoder: FrameDecoder::new(DEFAULT_MAX_BODY_LEN), num_packets: 0 }
+        let decoder = FrameDecoder::new(DEFAULT_MAX_BODY_LEN);
+        Self { engine, vip, decoder, host: Host::default(), writer: TunWriter::default() }
     }
 
-    fn take_packet(&mut self, packet: &[u8], now: Now, rng: &mut StdRng) {
+    fn take_packet(&mut self, (header, packet): &Given, now: Now, rng: &mut StdRng) {
         let mut buffer = self.engine.buffer();
-        buffer.space(1420)[..packet.len()].copy_from_slice(packet);
+        buffer.space(MAX_PACKET_LEN)[..packet.len()].copy_from_slice(packet);
         buffer.truncate(packet.len());
-        self.engine.handle_packet(VnetHeader::default(), buffer, now, rng);
+        self.engine.handle_packet(*header, buffer, now, rng);
     }
 
     fn take_frames(&mut self, now: Now, rng: &mut StdRng) {
         while let Some(frame) = self.decoder.next_frame().unwrap() {
-            let inbound = self.engine.handle_frame(frame, now, rng);
-            self.num_packets += usize::from(matches!(inbound, Inbound::Packet(..)));
+            if let Inbound::Packet(offload, packet) = self.engine.handle_frame(frame, now, rng) {
+                assert_eq!(self.writer.write(&self.host, offload, packet), 0);
+            }
         }
+    }
+
+    /// Packets and bytes that the host got.
+    fn received(&self) -> [usize; 2] {
+        [&self.host.num_packets, &self.host.num_bytes].map(|count| count.load(Ordering::Relaxed))
     }
 }
 
@@ -100,17 +147,63 @@ fn carry(from: &mut Agent, to: &mut Agent, batch: &mut Batch, now: Now, rng: &mu
 
 #[test]
 fn packet_from_tun_to_tun_costs_no_allocation() {
+    let [num_packets, _] = received_without_allocation([Offloads::ALL; 2], false, &udp);
+    assert_eq!(num_packets, 6_400);
+}
+
+#[test]
+fn super_packet_from_tun_to_tun_costs_no_allocation() {
+    let [num_packets, _] = received_without_allocation([Offloads::ALL; 2], false, &tcp);
+    assert_eq!(num_packets, 6_400, "as they were");
+}
+
+#[test]
+fn super_packet_that_is_cut_for_its_peer_costs_no_allocation() {
+    let [num_packets, _] = received_without_allocation([Offloads::NONE; 2], false, &tcp);
+    assert_eq!(num_packets, 6_400 * 40);
+}
+
+#[test]
+fn super_packet_that_is_cut_for_the_kernel_costs_no_allocation() {
+    let [num_packets, num_bytes] = received_without_allocation([Offloads::ALL; 2], true, &tcp);
+    assert_eq!(num_packets, 6_400 * 40);
+    assert_eq!(num_bytes, 6_400 * 40 * 1040);
+}
+
+/// What a host gives.
+type Given = (VnetHeader, Vec<u8>);
+
+fn udp(from: Vip, to: Vip) -> Given {
+    let mut packet = Vec::new();
+    let builder = PacketBuilder::ipv4(from.octets(), to.octets(), 64).udp(1000, 2000);
+    builder.write(&mut packet, &[7; 1300]).unwrap();
+    (VnetHeader::default(), packet)
+}
+
+/// A super-packet of 40 segments.
+fn tcp(from: Vip, to: Vip) -> Given {
+    let mut packet = Vec::new();
+    let builder = PacketBuilder::ipv4(from.octets(), to.octets(), 64).tcp(1000, 2000, 1, 1000);
+    builder.write(&mut packet, &[7; 40_000]).unwrap();
+    let (flags, gso_type, hdr_len, gso_size) = (1, 1, 40, 1000);
+    (VnetHeader { flags, gso_type, hdr_len, gso_size, csum_start: 20, csum_offset: 16 }, packet)
+}
+
+/// Carries 3,200 packets each way, and more before; returns what the hosts got of them.
+fn received_without_allocation(
+    takes: [Offloads; 2],
+    refuses_super_packets: bool,
+    given: &dyn Fn(Vip, Vip) -> Given,
+) -> [usize; 2] {
     let mut rng = StdRng::seed_from_u64(1);
     let now = Now { instant: Instant::now(), unix_time: 1_700_000_000 };
-    let (mut a, mut b) = (Agent::new(1, now, &mut rng), Agent::new(2, now, &mut rng));
+    let mut agent = |number, takes| Agent::new(number, takes, now, &mut rng);
+    let (mut a, mut b) = (agent(1, takes[0]), agent(2, takes[1]));
+    for agent in [&mut a, &mut b] {
+        agent.host.refuses_super_packets = refuses_super_packets;
+    }
     let (mut to_b, mut to_a) = (Batch::default(), Batch::default());
-    let packet = |from: Vip, to: Vip| {
-        let mut packet = Vec::new();
-        let builder = PacketBuilder::ipv4(from.octets(), to.octets(), 64).udp(1000, 2000);
-        builder.write(&mut packet, &[7; 1300]).unwrap();
-        packet
-    };
-    let (there, back) = (packet(a.vip, b.vip), packet(b.vip, a.vip));
+    let (there, back) = (given(a.vip, b.vip), given(b.vip, a.vip));
     let mut round = |a: &mut Agent, b: &mut Agent| {
         for _ in 0..32 {
             a.take_packet(&there, now, &mut rng);
@@ -119,9 +212,14 @@ fn packet_from_tun_to_tun_costs_no_allocation() {
         while carry(a, b, &mut to_b, now, &mut rng) | carry(b, a, &mut to_a, now, &mut rng) {}
     };
     (0..10).for_each(|_| round(&mut a, &mut b));
-    let (packets, allocations) = (a.num_packets + b.num_packets, NUM_ALLOCATIONS.get());
+    let received = |a: &Agent, b: &Agent| {
+        let [of_a, of_b] = [a.received(), b.received()];
+        [of_a[0] + of_b[0], of_a[1] + of_b[1]]
+    };
+    let (before, allocations) = (received(&a, &b), NUM_ALLOCATIONS.get());
     assert!(allocations > 100, "the first packets do allocate");
     (0..100).for_each(|_| round(&mut a, &mut b));
-    assert_eq!(a.num_packets + b.num_packets - packets, 6_400);
     assert_eq!(NUM_ALLOCATIONS.get() - allocations, 0);
+    let after = received(&a, &b);
+    [after[0] - before[0], after[1] - before[1]]
 }

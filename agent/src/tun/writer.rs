@@ -73,3 +73,67 @@ fn refused(error: &std::io::Error) -> usize {
     tracing::trace!(%error, "the TUN did not take a packet");
     1
 }
+
+#[cfg(test)]
+mod tests {
+    use etherparse::PacketBuilder;
+
+    use super::*;
+    use crate::tun::channel::{CAPACITY, ChannelTunPeer, channel};
+
+    /// A header and a packet that becomes three.
+    fn super_packet() -> (Offload, Vec<u8>) {
+        let mut packet = Vec::new();
+        let builder = PacketBuilder::ipv4([7, 10, 0, 2], [7, 10, 0, 3], 64).tcp(1, 2, 3, 4);
+        builder.write(&mut packet, &[7; 3000]).unwrap();
+        let (flags, gso_type, hdr_len, gso_size) = (1, 1, 40, 1000);
+        let header =
+            VnetHeader { flags, gso_type, hdr_len, gso_size, csum_start: 20, csum_offset: 16 };
+        (Offload::from_peer(header, &packet, 1420).unwrap(), packet)
+    }
+
+    fn received(host: &ChannelTunPeer) -> Vec<usize> {
+        std::iter::from_fn(|| host.try_recv()).map(|packet| packet.len()).collect()
+    }
+
+    #[test]
+    fn super_packet_that_is_refused_arrives_cut_and_so_do_all_others() {
+        let (tun, host) = channel();
+        let tun = tun.refusing_super_packets();
+        let mut writer = TunWriter::default();
+        let (offload, mut packet) = super_packet();
+        for _ in 0..3 {
+            assert_eq!(writer.write(&tun, offload, &mut packet), 0);
+            assert!(writer.splits());
+            assert_eq!(received(&host), [1040; 3]);
+        }
+        assert_eq!(writer.write(&tun, Offload::Plain, &mut packet), 0);
+        assert_eq!(received(&host), [3040], "what asks for nothing is not cut");
+    }
+
+    #[test]
+    fn host_that_takes_no_more_is_no_kernel_that_refuses() {
+        let (tun, host) = channel();
+        let mut writer = TunWriter::default();
+        let (offload, mut packet) = super_packet();
+        for _ in 0..CAPACITY {
+            assert_eq!(writer.write(&tun, offload, &mut packet), 0);
+        }
+        assert_eq!(writer.write(&tun, offload, &mut packet), 1, "and it is counted");
+        assert!(!writer.splits());
+        assert_eq!(received(&host), [3040; CAPACITY]);
+    }
+
+    #[test]
+    fn every_segment_that_is_not_taken_is_counted() {
+        let (tun, host) = channel();
+        let tun = tun.refusing_super_packets();
+        let mut writer = TunWriter::default();
+        let (offload, mut packet) = super_packet();
+        for _ in 0..CAPACITY - 1 {
+            assert_eq!(writer.write_plain(&tun, b"x"), 0);
+        }
+        assert_eq!(writer.write(&tun, offload, &mut packet), 2);
+        assert_eq!(received(&host).len(), CAPACITY);
+    }
+}
