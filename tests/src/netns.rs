@@ -187,7 +187,7 @@ fn host(hub: &Namespace, i: usize, dir: &Path) -> Result<Host> {
 }
 
 /// Lays a cable of this name between two namespaces, each with its address on it.
-pub(crate) fn connect(name: &str, ends: [(&Namespace, &str); 2]) -> Result<()> {
+pub fn connect(name: &str, ends: [(&Namespace, &str); 2]) -> Result<()> {
     let [(a, _), (b, _)] = ends;
     ip(&format!("link add {name} netns {} type veth peer name {name} netns {}", a.name, b.name))?;
     for (namespace, address) in ends {

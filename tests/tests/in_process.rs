@@ -12,7 +12,8 @@ use dosp_agent::link::JoinError;
 use dosp_agent::node::{
     Destination, LinkState, Message, Node, NodeConfig, NodeError, NodeHandle, SendFailure,
 };
-use dosp_agent::tun::{ChannelTunPeer, channel};
+use dosp_agent::tun::{ChannelTun, ChannelTunPeer, channel};
+use dosp_proto::offload::VnetHeader;
 use dosp_proto::vip::Vip;
 use dosp_server::config::ListenAddr;
 use dosp_server::{Config, Server};
@@ -82,7 +83,14 @@ async fn refused(hub: SocketAddr, vip: Option<&str>) -> JoinError {
 
 impl Agent {
     async fn up(hub: SocketAddr, vip: Option<&str>) -> Self {
-        let (tun_end, tun) = channel::channel();
+        Self::up_with(hub, vip, channel::channel()).await
+    }
+
+    async fn up_with(
+        hub: SocketAddr,
+        vip: Option<&str>,
+        (tun_end, tun): (ChannelTun, ChannelTunPeer),
+    ) -> Self {
         let (node, handle) = Node::new(node_config(hub, vip), Some(tun_end), NoHost);
         let stop = CancellationToken::new();
         let task = tokio::spawn(node.run(stop.clone()));
@@ -108,6 +116,15 @@ fn udp(from: Vip, to: Vip, content: &[u8]) -> Vec<u8> {
         .write(&mut packet, content)
         .unwrap();
     packet
+}
+
+/// What a host gives that is to become segments with 1,000 bytes of content.
+fn tcp_super_packet(from: Vip, to: Vip, content: &[u8]) -> (VnetHeader, Vec<u8>) {
+    let mut packet = Vec::new();
+    let builder = PacketBuilder::ipv4(from.octets(), to.octets(), 64).tcp(1000, 2000, 1, 1000);
+    builder.write(&mut packet, content).unwrap();
+    let (flags, gso_type, hdr_len, gso_size) = (1, 1, 40, 1000);
+    (VnetHeader { flags, gso_type, hdr_len, gso_size, csum_start: 20, csum_offset: 16 }, packet)
 }
 
 #[tokio::test]
@@ -143,6 +160,38 @@ async fn many_packets_arrive_in_order_while_both_sides_send() {
         b.send(a.vip, &content);
         assert_eq!(soon("a packet", b.tun.recv()).await, udp(a.vip, b.vip, &content));
         assert_eq!(soon("a packet", a.tun.recv()).await, udp(b.vip, a.vip, &content));
+    }
+}
+
+#[tokio::test]
+async fn kernel_that_refuses_super_packets_gets_every_byte_in_segments() {
+    let hub = Hub::start("127.0.0.1:0", "7.10.0.{x}");
+    let (tun_end, tun) = channel::channel();
+    let refusing = (tun_end.refusing_super_packets(), tun);
+    let a = Agent::up(hub.addr, None).await;
+    let b = Agent::up_with(hub.addr, None, refusing).await;
+    for number in 0..20 {
+        let content: Vec<u8> =
+            (0..40_000u32).map(|at| (at / 7 + number).to_le_bytes()[0]).collect();
+        let (header, packet) = tcp_super_packet(a.vip, b.vip, &content);
+        a.tun.send_offloaded(header, &packet).unwrap();
+        let mut received = Vec::new();
+        for _ in 0..40 {
+            let (header, segment) = soon("a segment", b.tun.recv_offloaded()).await;
+            assert_eq!(header, VnetHeader::default(), "nothing is left to be done");
+            assert_eq!(segment.len(), 1040);
+            received.extend_from_slice(&segment[40..]);
+        }
+        assert!(received == content, "packet {number} is another one");
+    }
+    assert_eq!(b.tun.try_recv(), None);
+    // The other way the kernel takes them.
+    let (header, packet) = tcp_super_packet(b.vip, a.vip, &[7; 5000]);
+    b.tun.send_offloaded(header, &packet).unwrap();
+    assert_eq!(soon("a packet", a.tun.recv_offloaded()).await, (header, packet));
+    for agent in [&a, &b] {
+        let drops = agent.handle.report().await.unwrap().drops;
+        assert_eq!(drops.iter().next(), None);
     }
 }
 
