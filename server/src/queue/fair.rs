@@ -12,8 +12,8 @@ const MAX_LEN: usize = 1024 * 1024;
 /// Every buffer is as long as one of these, or as its frame where that is longer: a packet of the usual
 /// MTU, and the longest frame of a super-packet with its headers.
 const BUFFER_LENS: [usize; 2] = [2 * 1024, 66 * 1024];
-/// Memory for frames to come, in bytes.
-const MAX_SPARE_LEN: usize = 512 * 1024;
+/// Memory for frames to come, in bytes: all that a writer can take at once is wanted again in a moment.
+const MAX_SPARE_LEN: usize = MAX_LEN;
 
 /// How many frames were dropped, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

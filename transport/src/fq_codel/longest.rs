@@ -54,8 +54,8 @@ impl Longest {
         }
     }
 
-    /// The queue is no longer full.
+    /// The queue is no longer full. The memory stays, for it will be full again in a moment.
     pub(super) fn forget(&mut self) {
-        self.heap = BinaryHeap::new();
+        self.heap.clear();
     }
 }

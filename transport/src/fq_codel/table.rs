@@ -12,7 +12,9 @@ use super::{FlowKey, MAX_SPARSE_FLOWS};
 /// So many emptied queues are kept for flows to come, each for at most [`MAX_SPARE_ITEMS`], so that
 /// conversations that come and go do not allocate.
 const MAX_SPARES: usize = 64;
-/// And so many of them while nothing waits at all.
+/// The same of what hosts know of their flows while the queue is full.
+const MAX_SPARE_LONGEST: usize = 16;
+/// So many of each are kept while nothing waits at all.
 pub(super) const MAX_IDLE_SPARES: usize = 4;
 pub(super) const MAX_SPARE_ITEMS: usize = 64;
 /// An empty queue keeps tables for so many flows.
@@ -34,6 +36,8 @@ pub(super) struct Table<T> {
     /// Among the hosts.
     longest: Longest,
     pub(super) spares: Vec<VecDeque<Waiting<T>>>,
+    /// Of hosts that are gone, for hosts to come.
+    spare_longest: Vec<Longest>,
 }
 
 /// One flow, which may be empty until its turn has come.
@@ -66,8 +70,8 @@ pub(super) struct Host {
 }
 
 impl Host {
-    const fn new(id: u32, credit: i64) -> Self {
-        Self { id, ring: Ring::EMPTY, num_flows: 0, len: 0, longest: Longest::NONE, credit }
+    const fn new(id: u32, credit: i64, longest: Longest) -> Self {
+        Self { id, ring: Ring::EMPTY, num_flows: 0, len: 0, longest, credit }
     }
 }
 
@@ -82,6 +86,7 @@ impl<T> Table<T> {
             round: VecDeque::new(),
             longest: Longest::NONE,
             spares: Vec::new(),
+            spare_longest: Vec::new(),
         }
     }
 
@@ -99,7 +104,8 @@ impl<T> Table<T> {
 
     fn add_flow(&mut self, key: FlowKey) -> Slot {
         let host = self.host_slots.get(&key.host).copied().unwrap_or_else(|| {
-            let host = self.hosts.insert(Host::new(key.host, self.quantum_len));
+            let longest = self.spare_longest.pop().unwrap_or(Longest::NONE);
+            let host = self.hosts.insert(Host::new(key.host, self.quantum_len, longest));
             self.host_slots.insert(key.host, host);
             self.round.push_back(host);
             host
@@ -225,6 +231,7 @@ impl<T> Table<T> {
             keep_spare(&mut self.spares, flow.queue);
         }
         self.spares.truncate(MAX_IDLE_SPARES);
+        self.spare_longest.truncate(MAX_IDLE_SPARES);
         self.slots.clear();
         self.hosts.clear();
         self.host_slots.clear();
@@ -239,6 +246,7 @@ impl<T> Table<T> {
     pub(super) fn release(&mut self) {
         self.clear();
         self.spares = Vec::new();
+        self.spare_longest = Vec::new();
         self.shrink_to(0);
     }
 
@@ -246,6 +254,7 @@ impl<T> Table<T> {
         self.slots.shrink_to(num_flows);
         self.host_slots.shrink_to(num_flows);
         self.round.shrink_to(num_flows);
+        self.longest = Longest::NONE;
         self.flows.shrink_to_fit();
         self.hosts.shrink_to_fit();
     }
@@ -263,8 +272,12 @@ impl<T> Table<T> {
     /// Forgets the host whose turn it is.
     fn forget_host(&mut self, host: Slot) {
         self.round.pop_front();
-        if let Some(host) = self.hosts.try_remove(host) {
+        if let Some(mut host) = self.hosts.try_remove(host) {
             self.host_slots.remove(&host.id);
+            if self.spare_longest.len() < MAX_SPARE_LONGEST {
+                host.longest.forget();
+                self.spare_longest.push(host.longest);
+            }
         }
     }
 }
