@@ -102,7 +102,7 @@ impl Agent {
             self.engine.poll_transmit(&mut self.batch, BATCH_LEN, now, rng);
             while !self.batch.is_empty() {
                 let mut slices = [IoSlice::new(&[]); 64];
-                let filled = self.batch.slices(&mut slices);
+                let filled = self.batch.slices(&mut slices, usize::MAX);
                 let written = slices.iter().take(filled).map(|slice| {
                     write(slice);
                     slice.len()
