@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # variables of the other parts of scripts/bench
 # Subject lossy: one stream and pings over a long link, with loss and without, between a and the hub.
 
+WARM_UP_SECONDS=8
 # MBIT-PER-S/RTT-MS/LOSS-PERCENT/BUFFER-BYTES, the same both ways.
 LOSSY_LINKS="200/20/0/500000 200/20/0.5/500000 200/20/1/500000 5/160/0/100000"
 
@@ -25,6 +26,8 @@ lossy_of() { # lossy_of WHO LINK
   IFS=/ read -ra link <<<"$2"
   lossy_hosts "${link[@]}"
   peer "$1"
+  # Agents are there for days, and by then know what their link is like.
+  iperf $WARM_UP_SECONDS
   look_around
   iperf $((STREAM_SECONDS + 3)) -O 3 &
   stream=$!

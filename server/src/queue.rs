@@ -20,9 +20,9 @@ mod outbox;
 mod patience;
 mod straight;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use dosp_transport::fq_codel::FlowKey;
+use dosp_transport::fq_codel::{FlowKey, Law};
 
 pub use fair::Drops;
 pub(crate) use outbox::{Batch, DropCounters, Outbox};
@@ -81,8 +81,8 @@ pub struct Limits {
     /// Bytes that the writer takes at once, but for the last frame: what it has taken can neither be
     /// dropped nor overtaken.
     pub batch_len: usize,
-    /// How long frames of flows may wait in the long run.
-    pub target: Duration,
+    /// How long frames of flows may wait.
+    pub law: Law,
 }
 
 /// Frames for one session, bounded in bytes.
@@ -135,7 +135,7 @@ impl OutQueue {
     ) -> Result<bool, PushError> {
         match class {
             Class::Flow(key) if self.must_wait() && self.is_open => {
-                self.fair.push(key, frame, self.limits.target, now);
+                self.fair.push(key, frame, self.limits.law, now);
                 Ok(false)
             }
             Class::Kept if self.is_full() && self.is_open => {
@@ -253,11 +253,11 @@ impl OutQueue {
 
     /// Changes how much the writer takes at once, and with that how many bytes of kept frames may wait;
     /// and how long frames of flows may.
-    pub fn set_pace(&mut self, batch_len: usize, target: Duration) {
-        self.limits = Limits { batch_len, target, ..self.limits };
+    pub fn set_pace(&mut self, batch_len: usize, law: Law) {
+        self.limits = Limits { batch_len, law, ..self.limits };
         // Twice, so that the writer finds the next batch when it has written one.
         self.max_kept_len = batch_len.saturating_mul(2).max(MIN_KEPT_LEN).min(self.limits.max_len);
-        self.fair.set_target(target);
+        self.fair.set_law(law);
     }
 
     /// Whether frames are taken in.

@@ -24,6 +24,7 @@ use dosp_proto::label::Label;
 use dosp_proto::member::Refusal;
 use dosp_proto::vip::{Network, Vip};
 use dosp_transport::congestion::Congestion;
+use dosp_transport::fq_codel::Law;
 use dosp_transport::governor::Governor;
 use tokio::sync::Semaphore;
 
@@ -45,8 +46,6 @@ pub(crate) use open::{open, open_federation};
 /// Bytes queued for a session above which its senders wait: a few super-packets, so that a writer
 /// always has a large write, and little enough that a queue is short.
 const MAX_QUEUED_LEN: usize = 256 * 1024;
-/// How long frames of flows may wait there (RFC 8289).
-const TARGET: Duration = Duration::from_millis(5);
 /// EXIT of a connection that has not joined, when too many have not.
 const EXIT_CROWDED: &str = "too many connections that have not joined";
 /// Refused connections that are told so at the same time; more are closed without a word.
@@ -148,7 +147,8 @@ impl Shared {
 
     /// An empty queue for a new connection.
     pub(crate) fn new_outbox(&self) -> Outbox {
-        let limits = Limits { max_len: MAX_QUEUED_LEN, batch_len: MAX_BATCH_LEN, target: TARGET };
+        let limits =
+            Limits { max_len: MAX_QUEUED_LEN, batch_len: MAX_BATCH_LEN, law: Law::DEFAULT };
         let governor = Governor::new(self.congestion);
         Outbox::new(limits, governor, Arc::clone(&self.write_buffers), Arc::clone(&self.drops))
     }

@@ -23,7 +23,7 @@ use dosp_proto::member::Join;
 use dosp_proto::vip::Vip;
 use dosp_server::queue::{Class, Limits, OutQueue};
 use dosp_server::{Config, HubHandle, Server, config};
-use dosp_transport::fq_codel::FlowKey;
+use dosp_transport::fq_codel::{FlowKey, Law};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -214,9 +214,9 @@ async fn frames_that_wait_and_are_dropped_cost_no_allocation() {
 #[test]
 fn frames_that_are_taken_out_of_a_full_queue_cost_no_allocation() {
     let now = Instant::now();
-    let target = Duration::from_millis(5);
+    let law = Law::DEFAULT;
     for (batch_len, data_len) in [(16 << 10, 1_400), (512 << 10, 1_400), (128 << 10, 60_000)] {
-        let mut queue = OutQueue::new(Limits { max_len: 256 << 10, batch_len, target });
+        let mut queue = OutQueue::new(Limits { max_len: 256 << 10, batch_len, law });
         let frame = s2c(Vip::NONE, Vip::NONE, &vec![7; data_len]);
         let mut batch = Vec::new();
         let mut turn = |at: u32| {

@@ -94,6 +94,12 @@ impl Algorithm {
             Self::Bbr => "bbr",
         }
     }
+
+    /// The one that has this name in the kernel, if it is one of these.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Cubic, Self::Bbr].into_iter().find(|algorithm| algorithm.name() == name)
+    }
 }
 
 /// What the kernel knows of a connection at one moment.

@@ -22,9 +22,10 @@ mod table;
 mod tests;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use codel::{Law, Waiting};
+pub use codel::Law;
+use codel::Waiting;
 pub use stats::{Amount, Dropped, Stats};
 use table::{Slot, Table};
 
@@ -44,11 +45,8 @@ pub struct FlowKey {
 /// The measures of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// A wait that CoDel accepts for long. Default 5 ms, as RFC 8289 recommends.
-    pub target: Duration,
-    /// How long a wait may be above the target: a round trip of most paths. Default 100 ms, as
-    /// RFC 8289 recommends.
-    pub interval: Duration,
+    /// What a wait is measured by.
+    pub law: Law,
     /// Bytes of a turn. Default 16 KiB: turns are fair in the long run with any quantum, a larger
     /// one would let more go ahead of turns, a smaller one makes more turns of a 64 KiB item.
     pub quantum_len: usize,
@@ -59,12 +57,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            target: Duration::from_millis(5),
-            interval: Duration::from_millis(100),
-            quantum_len: 16 * 1024,
-            max_len: 4 * 1024 * 1024,
-        }
+        Self { law: Law::DEFAULT, quantum_len: 16 * 1024, max_len: 4 * 1024 * 1024 }
     }
 }
 
@@ -86,7 +79,7 @@ impl<T> FqCodel<T> {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            law: Law { target: config.target, interval: config.interval },
+            law: config.law,
             max_len: config.max_len,
             table: Table::new(config.quantum_len),
             sparse: VecDeque::new(),
@@ -179,15 +172,15 @@ impl<T> FqCodel<T> {
         &self.stats
     }
 
-    /// The wait that is accepted for long.
+    /// What a wait is measured by.
     #[must_use]
-    pub const fn target(&self) -> Duration {
-        self.law.target
+    pub const fn law(&self) -> Law {
+        self.law
     }
 
-    /// Changes the wait that is accepted for long, from the next `pop` on.
-    pub const fn set_target(&mut self, target: Duration) {
-        self.law.target = target;
+    /// Changes what a wait is measured by, from the next `pop` on.
+    pub const fn set_law(&mut self, law: Law) {
+        self.law = law;
     }
 
     /// Gives all memory of an empty queue back, for one that will be idle; else does nothing.

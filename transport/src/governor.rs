@@ -146,7 +146,8 @@ impl Governor {
         if let Ok(sample) = socket::path_sample(socket) {
             self.sample = sample;
             self.choose(socket, now, &mut change);
-            let bounds = self.pace.feed(&sample, now);
+            let algorithm = Algorithm::of_name(&self.congestion);
+            let bounds = self.pace.feed(&sample, algorithm, now);
             change.bounds = bounds.filter(|bounds| {
                 socket::set_unsent_limit(socket, bounds.unsent_limit)
                     .and_then(|()| socket::set_max_pacing_rate(socket, bounds.max_pacing_rate))

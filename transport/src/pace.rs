@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::congestion::PathSample;
+use crate::congestion::{Algorithm, PathSample};
+use crate::fq_codel::Law;
 
 /// The most that waits unsent in the kernel, in bytes: two of the longest frames, so that a fast
 /// connection never runs dry while its writer sleeps. Also while the rate is unknown.
@@ -15,6 +16,9 @@ const UNSENT_TIME: Duration = Duration::from_millis(2);
 /// What CoDel accepts at least (RFC 8289), and at most.
 const MIN_TARGET: Duration = Duration::from_millis(5);
 const MAX_TARGET: Duration = Duration::from_millis(100);
+/// For how long BBR may keep things waiting: it sends next to nothing for 200 ms and a round trip every
+/// 10 s, and flows that lose packets for that lose a third of their rate.
+const BBR_INTERVAL: Duration = Duration::from_millis(400);
 /// A change by so little is none: a quarter.
 const TOLERANCE_DENOM: u128 = 4;
 /// The kernel sends no faster than so much of the rate, in percent: as fast as BBR does where it looks
@@ -37,8 +41,8 @@ const LOWER_AFTER: Duration = Duration::from_secs(1);
 pub struct Bounds {
     /// Bytes that may wait unsent in the kernel: `TCP_NOTSENT_LOWAT`.
     pub unsent_limit: u32,
-    /// The wait that CoDel accepts for long.
-    pub target: Duration,
+    /// How long what waits before it may wait.
+    pub law: Law,
     /// Bytes per second that the kernel sends at most.
     pub max_pacing_rate: Option<u64>,
 }
@@ -46,7 +50,7 @@ pub struct Bounds {
 impl Bounds {
     /// While the rate is unknown.
     pub const UNKNOWN: Self =
-        Self { unsent_limit: MAX_UNSENT_LIMIT, target: MIN_TARGET, max_pacing_rate: None };
+        Self { unsent_limit: MAX_UNSENT_LIMIT, law: Law::DEFAULT, max_pacing_rate: None };
 
     /// Bytes that one write gives the kernel at most, as a [chunk](crate::socket::send_chunk); `None`
     /// on a path so fast that the kernel may join what it likes.
@@ -57,7 +61,7 @@ impl Bounds {
 
     /// For a path that delivers `rate` bytes per second. The target is the time to send twice what
     /// may wait in the kernel, since the queue cannot see that and would take it for its own fault.
-    fn of(rate: u64, is_growing: bool) -> Self {
+    fn of(rate: u64, is_growing: bool, interval: Duration) -> Self {
         let limit = u128::from(rate) * UNSENT_TIME.as_millis() / 1000;
         let unsent_limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let unsent_limit = unsent_limit.clamp(MIN_UNSENT_LIMIT, MAX_UNSENT_LIMIT);
@@ -65,17 +69,26 @@ impl Bounds {
         let target = Duration::from_micros(micros).clamp(MIN_TARGET, MAX_TARGET);
         let is_paced = !is_growing && rate < MAX_PACED_RATE;
         let max_pacing_rate = is_paced.then(|| rate.saturating_mul(PACING_PERCENT) / 100);
-        Self { unsent_limit, target, max_pacing_rate }
+        Self { unsent_limit, law: Law { target, interval }, max_pacing_rate }
     }
 
     fn differs(&self, other: &Self) -> bool {
         is_far(self.unsent_limit.into(), other.unsent_limit.into())
-            || is_far(self.target.as_micros(), other.target.as_micros())
+            || is_far(self.law.target.as_micros(), other.law.target.as_micros())
+            || self.law.interval != other.law.interval
             || match (self.max_pacing_rate, other.max_pacing_rate) {
                 // What the kernel sends at most is what can be seen of the rate later.
                 (Some(new), Some(old)) => new.abs_diff(old) * GROWTH_DENOM > old,
                 (new, old) => new != old,
             }
+    }
+}
+
+/// How long a wait may be above the target.
+fn interval_under(algorithm: Option<Algorithm>) -> Duration {
+    match algorithm {
+        Some(Algorithm::Bbr) => BBR_INTERVAL,
+        Some(Algorithm::Cubic) | None => Law::DEFAULT.interval,
     }
 }
 
@@ -101,11 +114,16 @@ impl Pace {
         self.bounds.unwrap_or(Bounds::UNKNOWN)
     }
 
-    /// Takes a sample; says what the bounds are now, when they have changed by more than a quarter.
-    pub fn feed(&mut self, sample: &PathSample, now: Instant) -> Option<Bounds> {
+    /// Takes a sample, of a connection under `algorithm` where that is known; says what the bounds are now, when they have changed by more than a quarter.
+    pub fn feed(
+        &mut self,
+        sample: &PathSample,
+        algorithm: Option<Algorithm>,
+        now: Instant,
+    ) -> Option<Bounds> {
         self.follow(sample, now);
         let rate = self.rate?;
-        let bounds = Bounds::of(rate, self.is_growing(rate, now));
+        let bounds = Bounds::of(rate, self.is_growing(rate, now), interval_under(algorithm));
         if !bounds.differs(&self.bounds()) {
             return None;
         }
@@ -160,8 +178,9 @@ mod tests {
             (1_250_000_000, 131_072, ms(5)),
             (u64::MAX, 131_072, ms(5)),
         ] {
-            let bounds = Bounds::of(rate, true);
-            let expected = Bounds { unsent_limit, target, max_pacing_rate: None };
+            let bounds = Bounds::of(rate, true, Law::DEFAULT.interval);
+            let law = Law { target, ..Law::DEFAULT };
+            let expected = Bounds { unsent_limit, law, max_pacing_rate: None };
             assert_eq!(bounds, expected, "{rate} B/s");
         }
     }
@@ -169,18 +188,18 @@ mod tests {
     #[test]
     fn unknown_rate_leaves_the_kernel_the_most() {
         let (mut pace, now) = (Pace::default(), Instant::now());
-        assert_eq!(pace.feed(&PathSample::default(), now), None);
+        assert_eq!(pace.feed(&PathSample::default(), None, now), None);
         assert_eq!(pace.bounds(), Bounds::UNKNOWN);
         let idle = PathSample { is_app_limited: true, ..at(1000) };
-        assert_eq!(pace.feed(&idle, now), None, "little was sent, not much was lost");
-        assert_eq!(pace.feed(&at(12_500_000), now).unwrap().unsent_limit, 25_000);
+        assert_eq!(pace.feed(&idle, None, now), None, "little was sent, not much was lost");
+        assert_eq!(pace.feed(&at(12_500_000), None, now).unwrap().unsent_limit, 25_000);
     }
 
     #[test]
     fn rate_that_grows_no_more_is_not_exceeded_by_much() {
         let (mut pace, start) = (Pace::default(), Instant::now());
         let mut feed = |tenth: u32, rate| {
-            let changed = pace.feed(&at(rate), start + Duration::from_millis(100) * tenth);
+            let changed = pace.feed(&at(rate), None, start + Duration::from_millis(100) * tenth);
             (changed.is_some(), pace.bounds().max_pacing_rate)
         };
         for (tenth, rate) in (0..5).zip([1_000_000, 2_000_000, 4_000_000, 8_000_000, 10_000_000]) {
@@ -198,27 +217,36 @@ mod tests {
     }
 
     #[test]
+    fn bbr_may_rest_without_a_drop() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.feed(&at(10_000_000), Some(Algorithm::Cubic), now).unwrap();
+        assert_eq!(pace.bounds().law.interval, Law::DEFAULT.interval);
+        let bounds = pace.feed(&at(10_000_000), Some(Algorithm::Bbr), now).unwrap();
+        assert_eq!(bounds.law.interval, Duration::from_millis(400));
+    }
+
+    #[test]
     fn small_changes_are_none() {
         let (mut pace, now) = (Pace::default(), Instant::now());
-        pace.feed(&at(10_000_000), now).unwrap();
-        assert_eq!(pace.feed(&at(12_500_000), now), None);
-        assert_eq!(pace.feed(&at(12_600_000), now).unwrap().unsent_limit, 25_200);
+        pace.feed(&at(10_000_000), None, now).unwrap();
+        assert_eq!(pace.feed(&at(12_500_000), None, now), None);
+        assert_eq!(pace.feed(&at(12_600_000), None, now).unwrap().unsent_limit, 25_200);
     }
 
     #[test]
     fn lower_rate_counts_after_a_second_and_a_short_dip_never() {
         let (mut pace, start) = (Pace::default(), Instant::now());
-        pace.feed(&at(20_000_000), start).unwrap();
+        pace.feed(&at(20_000_000), None, start).unwrap();
         let tenth = |num: u32| start + Duration::from_millis(100) * num;
         for num in 1..3 {
-            assert_eq!(pace.feed(&at(1_000_000), tenth(num)), None);
+            assert_eq!(pace.feed(&at(1_000_000), None, tenth(num)), None);
         }
-        pace.feed(&at(20_000_000), tenth(3));
+        pace.feed(&at(20_000_000), None, tenth(3));
         for num in 4..14 {
-            pace.feed(&at(9_000_000 + u64::from(num)), tenth(num));
+            pace.feed(&at(9_000_000 + u64::from(num)), None, tenth(num));
             assert_eq!(pace.bounds().unsent_limit, 40_000);
         }
-        let bounds = pace.feed(&at(5_000_000), tenth(14)).unwrap();
+        let bounds = pace.feed(&at(5_000_000), None, tenth(14)).unwrap();
         assert_eq!(bounds.unsent_limit, 18_000, "the highest of the second");
     }
 }

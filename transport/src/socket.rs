@@ -51,9 +51,8 @@ pub fn set_unsent_limit(socket: &impl AsFd, limit: u32) -> io::Result<()> {
 /// What the system says.
 #[expect(unsafe_code, reason = "no crate of ours sets SO_MAX_PACING_RATE")]
 pub fn set_max_pacing_rate(socket: &impl AsFd, rate: Option<u64>) -> io::Result<()> {
-    // All bits set is no limit. Since Linux 4.20 it is an unsigned long.
-    let rate =
-        rate.map_or(libc::c_ulong::MAX, |rate| rate.try_into().unwrap_or(libc::c_ulong::MAX));
+    // All bits set is no limit. Since Linux 4.20 it is as long as a pointer.
+    let rate = rate.map_or(usize::MAX, |rate| usize::try_from(rate).unwrap_or(usize::MAX));
     let len = libc::socklen_t::try_from(size_of_val(&rate)).unwrap_or_default();
     // SAFETY: `rate` is valid for `len` bytes, the descriptor is open while `socket` is borrowed, and
     // the kernel keeps no pointer.

@@ -2,13 +2,13 @@
 //! tunnel: staged until there is one, then in fair queues until the link takes more.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dosp_proto::buffer::PacketBuf;
 use dosp_proto::offload::Offload;
 use dosp_proto::packet::{FlowId, UDP};
 use dosp_proto::vip::Vip;
-use dosp_transport::fq_codel::{self, Dropped, FlowKey, FqCodel};
+use dosp_transport::fq_codel::{self, Dropped, FlowKey, FqCodel, Law};
 
 use super::buffers::Buffers;
 use super::peer::Peer;
@@ -80,7 +80,7 @@ impl PacketQueue {
             queued_len: self.fair.len() + self.held.as_ref().map_or(0, |(_, held)| held.cost()),
             num_flows: self.fair.num_flows(),
             max_len: MAX_QUEUED_LEN,
-            target: self.fair.target(),
+            target: self.fair.law().target,
             num_staged,
             staged_len: self.staged_len,
         }
@@ -199,7 +199,7 @@ impl Engine {
     }
 
     /// Says how long packets may wait for a link that is as slow as it is.
-    pub fn set_queue_target(&mut self, target: Duration) {
-        self.packets.fair.set_target(target);
+    pub fn set_queue_law(&mut self, law: Law) {
+        self.packets.fair.set_law(law);
     }
 }

@@ -2,12 +2,13 @@
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dosp_proto::buffer::PacketBuf;
 use dosp_proto::frame::{self, DEFAULT_MAX_BODY_LEN, FrameDecoder, FrameType};
 use dosp_proto::member::OpenError;
 use dosp_proto::message::ExitCode;
+use dosp_transport::fq_codel::Law;
 use dosp_transport::governor::{self, Governor};
 use dosp_transport::pace::Bounds;
 use dosp_transport::socket;
@@ -101,7 +102,7 @@ impl Connection {
     }
 
     /// Follows the path; returns how long packets may wait for it, where that is new.
-    pub(super) fn govern(&mut self, now: Instant) -> Option<Duration> {
+    pub(super) fn govern(&mut self, now: Instant) -> Option<Law> {
         let change = self.governor.tick(&self.stream, now)?;
         if let Some(congestion) = change.congestion {
             tracing::debug!(
@@ -113,7 +114,7 @@ impl Connection {
             tracing::warn!(%refused, hint = refused.hint(), "the link keeps its congestion control");
         }
         self.bounds = change.bounds?;
-        Some(self.bounds.target)
+        Some(self.bounds.law)
     }
 
     /// How the connection fared when it last had something to do.

@@ -29,8 +29,8 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             Link::Connected(_) => {}
         }
         let Link::Connected(connection) = &mut self.link else { return Ok(None) };
-        if let Some(target) = connection.govern(instant) {
-            self.engine.set_queue_target(target);
+        if let Some(law) = connection.govern(instant) {
+            self.engine.set_queue_law(law);
         }
         if connection.handle_timeout(instant)? {
             self.engine.ping_hub(instant);

@@ -1,8 +1,8 @@
 //! Frames of flows that have to wait, each in a buffer of its own.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use dosp_transport::fq_codel::{Config, Dropped, FlowKey, FqCodel};
+use dosp_transport::fq_codel::{Config, Dropped, FlowKey, FqCodel, Law};
 
 use super::Parts;
 
@@ -62,16 +62,10 @@ impl Fair {
         self.queues.as_ref().map_or(0, |queues| queues.num_items() as u64)
     }
 
-    pub(super) fn push(
-        &mut self,
-        key: FlowKey,
-        [head, data]: Parts<'_>,
-        target: Duration,
-        now: Instant,
-    ) {
+    pub(super) fn push(&mut self, key: FlowKey, [head, data]: Parts<'_>, law: Law, now: Instant) {
         let Self { queues, spare, drops } = self;
         let queues = queues.get_or_insert_with(|| {
-            let config = Config { target, max_len: MAX_LEN, ..Config::default() };
+            let config = Config { law, max_len: MAX_LEN, ..Config::default() };
             Box::new(FqCodel::new(config))
         });
         let mut frame = spare.take(head.len() + data.len());
@@ -103,9 +97,9 @@ impl Fair {
         taken
     }
 
-    pub(super) fn set_target(&mut self, target: Duration) {
+    pub(super) fn set_law(&mut self, law: Law) {
         if let Some(queues) = &mut self.queues {
-            queues.set_target(target);
+            queues.set_law(law);
         }
     }
 

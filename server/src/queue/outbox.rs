@@ -234,7 +234,7 @@ impl Outbox {
     pub(crate) fn govern(&self, socket: &impl AsFd) -> Option<Change> {
         let change = self.governor().tick(socket, Instant::now())?;
         if let Some(bounds) = change.bounds {
-            self.lock().set_pace(bounds.chunk_len().unwrap_or(MAX_BATCH_LEN), bounds.target);
+            self.lock().set_pace(bounds.chunk_len().unwrap_or(MAX_BATCH_LEN), bounds.law);
         }
         Some(change)
     }

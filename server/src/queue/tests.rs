@@ -1,16 +1,15 @@
 //! What goes in comes out, or is counted.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use dosp_proto::frame::{self, FrameType};
 use proptest::prelude::*;
 
 use super::*;
 
-const TARGET: Duration = Duration::from_millis(5);
-
 fn queue(max_len: usize) -> OutQueue {
-    OutQueue::new(Limits { max_len, batch_len: 128 * 1024, target: TARGET })
+    OutQueue::new(Limits { max_len, batch_len: 128 * 1024, law: Law::DEFAULT })
 }
 
 fn now() -> Instant {
@@ -130,13 +129,13 @@ fn queue_below_its_limit_takes_a_frame_of_any_length() {
 fn limit_of_kept_frames_follows_the_path() {
     let mut queue = queue(256 * 1024);
     for (batch_len, max_len) in [(8, 32), (16, 32), (50, 100), (128, 256), (512, 256)] {
-        queue.set_pace(batch_len * 1024, TARGET);
+        queue.set_pace(batch_len * 1024, Law::DEFAULT);
         let mut len = 0;
         while queue.push([&[0; 1024], b""], Class::Kept, now()).is_ok() {
             len += 1;
         }
         assert_eq!(len, max_len, "KiB that may wait with batches of {batch_len} KiB");
-        queue.set_pace(1 << 20, TARGET);
+        queue.set_pace(1 << 20, Law::DEFAULT);
         queue.take(&mut Vec::new(), now()).unwrap();
     }
 }
@@ -238,7 +237,7 @@ proptest! {
         batch_len in 8_192usize..300_000,
     ) {
         let mut now = now();
-        let mut queue = OutQueue::new(Limits { max_len: 100_000, batch_len, target: TARGET });
+        let mut queue = OutQueue::new(Limits { max_len: 100_000, batch_len, law: Law::DEFAULT });
         let (mut batch, mut sent, mut taken, mut dropped) = (Vec::new(), 0, 0, 0);
         let mut last: BTreeMap<u64, u32> = BTreeMap::new();
         let mut classes = Vec::new();

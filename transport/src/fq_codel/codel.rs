@@ -18,13 +18,19 @@ pub(super) struct Waiting<T> {
 }
 
 /// What a wait is measured by.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Law {
-    pub(super) target: Duration,
-    pub(super) interval: Duration,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Law {
+    /// A wait that CoDel accepts for long.
+    pub target: Duration,
+    /// How long a wait may be above the target: a round trip of most paths.
+    pub interval: Duration,
 }
 
 impl Law {
+    /// 5 ms and 100 ms, as RFC 8289 recommends.
+    pub const DEFAULT: Self =
+        Self { target: Duration::from_millis(5), interval: Duration::from_millis(100) };
+
     /// When the next drop is due after one at `at`, the `num`th of its kind: the drop rate grows so
     /// that the throughput of a TCP flow falls linearly.
     fn next_drop(self, at: Instant, num: u32) -> Instant {

@@ -6,6 +6,8 @@ mod responsive;
 mod sim;
 
 use super::table::{MAX_IDLE_FLOWS, MAX_IDLE_SPARES, MAX_SPARE_ITEMS};
+use std::time::Duration;
+
 use super::*;
 use sim::{Link, key};
 
@@ -74,7 +76,7 @@ fn standing_queue_is_dropped_from_after_an_interval_but_never_its_last_item() {
 #[test]
 fn longer_target_is_more_patient() {
     let (mut queue, start) = (queue(1000), Instant::now());
-    queue.set_target(MS * 200);
+    queue.set_law(Law { target: MS * 200, ..Law::DEFAULT });
     for len in 1..=4 {
         queue.push(key(1, 1), len, len, start, |_, _| panic!("there is room"));
     }

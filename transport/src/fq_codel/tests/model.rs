@@ -74,7 +74,9 @@ impl Model {
                 }
             }
             Step::Wait { ms } => self.now = Some(now + Duration::from_millis(ms)),
-            Step::Target { ms } => queue.set_target(Duration::from_millis(ms)),
+            Step::Target { ms } => {
+                queue.set_law(Law { target: Duration::from_millis(ms), ..Law::DEFAULT })
+            }
             Step::Drain { num } => queue.drain().take(num).for_each(|item| self.gone(item)),
         }
     }

@@ -1,6 +1,7 @@
 //! A link of a given rate that takes from a queue, in virtual time.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::fq_codel::*;
 
