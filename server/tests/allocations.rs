@@ -32,9 +32,9 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{Client, s2c};
 use crate::member::{Introduced, identity};
 
-/// What a hub may allocate while it carries any number of frames: for its timers, or where a queue grows
-/// once more than before.
-const FEW: usize = 20;
+/// What a hub may allocate while it carries any number of frames: for its timers, which are more on a busy
+/// machine, or where a queue grows once more than before. It is one for 400 frames.
+const FEW: usize = 100;
 /// DATA of one frame, in bytes: a packet of the usual MTU.
 const DATA_LEN: usize = 1_400;
 

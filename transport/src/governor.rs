@@ -149,9 +149,9 @@ impl Governor {
             let algorithm = Algorithm::of_name(&self.congestion);
             let bounds = self.pace.feed(&sample, algorithm, now);
             change.bounds = bounds.filter(|bounds| {
-                socket::set_unsent_limit(socket, bounds.unsent_limit)
-                    .and_then(|()| socket::set_max_pacing_rate(socket, bounds.max_pacing_rate))
-                    .is_ok()
+                // Where pacing is not to be had the other bounds still hold.
+                socket::set_max_pacing_rate(socket, bounds.max_pacing_rate).ok();
+                socket::set_unsent_limit(socket, bounds.unsent_limit).is_ok()
             });
         }
         if let Some(refused) = &change.refused {

@@ -26,6 +26,9 @@ const TOLERANCE_DENOM: u128 = 4;
 /// never had, since the window is seldom full and so grows far beyond it; and BBR would send at 2.9
 /// times the rate for as long as there is now and then nothing to send, which is how its start ends.
 const PACING_PERCENT: u64 = 125;
+/// Below this, in bytes per second, nothing is held down: it is no rate of a path, but what a connection
+/// shows that waits for its retransmissions, and two packets would wait for seconds.
+const MIN_PACED_RATE: u64 = 64_000;
 /// Rates from here on, in bytes per second, are not held down: 1 Gbit/s. Timers would cost more than
 /// the queues that they keep short.
 const MAX_PACED_RATE: u64 = 125_000_000;
@@ -67,7 +70,7 @@ impl Bounds {
         let unsent_limit = unsent_limit.clamp(MIN_UNSENT_LIMIT, MAX_UNSENT_LIMIT);
         let micros = 2 * u64::from(unsent_limit) * 1_000_000 / rate.max(1);
         let target = Duration::from_micros(micros).clamp(MIN_TARGET, MAX_TARGET);
-        let is_paced = !is_growing && rate < MAX_PACED_RATE;
+        let is_paced = !is_growing && (MIN_PACED_RATE..MAX_PACED_RATE).contains(&rate);
         let max_pacing_rate = is_paced.then(|| rate.saturating_mul(PACING_PERCENT) / 100);
         Self { unsent_limit, law: Law { target, interval }, max_pacing_rate }
     }
@@ -114,7 +117,8 @@ impl Pace {
         self.bounds.unwrap_or(Bounds::UNKNOWN)
     }
 
-    /// Takes a sample, of a connection under `algorithm` where that is known; says what the bounds are now, when they have changed by more than a quarter.
+    /// Takes a sample, of a connection under `algorithm` where that is known; says what the bounds are
+    /// now, when they have changed by more than a quarter.
     pub fn feed(
         &mut self,
         sample: &PathSample,
@@ -145,6 +149,7 @@ impl Pace {
         let is_lower = self.rate.is_none_or(|known| rate < known);
         if sample.is_app_limited && is_lower {
             // That there was nothing to send says nothing of the path.
+            self.lower = None;
             return;
         }
         let (since, highest) = self.lower.unwrap_or((now, rate));

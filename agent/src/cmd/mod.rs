@@ -94,7 +94,6 @@ pub(crate) fn engine(settings: &Settings, carries_ip: bool) -> EngineConfig {
         shields_up: settings.shields_up.unwrap_or_default(),
         c2c: settings.c2c(),
         version1: settings.version1(),
-        ..EngineConfig::default()
     }
 }
 

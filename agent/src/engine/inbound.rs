@@ -208,7 +208,11 @@ impl Engine {
                     content.split_first_chunk_mut().ok_or(DropReason::Offload)?;
                 gate.admit(peer, packet)?;
                 let header = VnetHeader::from_wire(*header);
-                let offload = Offload::from_peer(header, packet, self.config.mtu)?;
+                // Whoever writes it cuts what the MTU does not allow.
+                let offload = Offload::from_peer(header, packet, u16::MAX)?;
+                if offload != Offload::Plain && !offload.may_cross(self.endpoint.super_packets()) {
+                    return Err(DropReason::Offload);
+                }
                 Ok(Inbound::Packet(offload, packet))
             }
             Kind::Packets => {

@@ -92,30 +92,16 @@ pub struct Overlay {
 }
 
 /// How the engine treats what it gets.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct EngineConfig {
     /// Whether there is a TUN: without one, IP from peers is a raw message like any other.
     pub carries_ip: bool,
-    /// The TUN's MTU in bytes: no segment of a peer's super-packet may be longer.
-    pub mtu: u16,
     /// Deliver IP only from peers to which this host has lately sent some.
     pub shields_up: bool,
     /// The tunnels that are opened and answered.
     pub c2c: C2c,
     /// What version 1 is used for.
     pub version1: Version1,
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        Self {
-            carries_ip: false,
-            mtu: u16::MAX,
-            shields_up: false,
-            c2c: C2c::default(),
-            version1: Version1::default(),
-        }
-    }
 }
 
 /// What the rest of the agent may want to know.

@@ -17,6 +17,7 @@ use dosp_proto::vip::Vip;
 use rand::CryptoRng;
 
 use super::packets::Packet;
+use super::peer::Peer;
 use super::policy::Version1;
 use super::{Batch, DropReason, Engine, MessageFailure, Refusal, Version};
 
@@ -37,7 +38,7 @@ impl Engine {
             if let Some(last) = last.replace(to).filter(|last| *last != to) {
                 self.follow_sealed(last, now, rng);
             }
-            let packet = self.gather(to, packet, now.instant);
+            let packet = self.gather(to, packet, turn_end - out.len(), now.instant);
             self.seal_packet(to, packet, out, now.instant);
         }
         if let Some(last) = last {
@@ -46,13 +47,12 @@ impl Engine {
     }
 
     /// Makes one packet of datagrams that wait behind each other, where the peer takes that: for it, too,
-    /// one is less work than many. Nothing waits for others to come.
-    fn gather(&mut self, to: Vip, first: Packet, now: Instant) -> Packet {
-        let takes_super_packets = self
-            .peers
-            .get(&to)
-            .is_some_and(|peer| peer.version() == Some(Version::Two) && peer.v2.takes().udp);
-        if !takes_super_packets || !first.may_be_gathered() {
+    /// one is less work than many. Nothing waits for others to come, and none is begun with beyond
+    /// `max_len` bytes.
+    fn gather(&mut self, to: Vip, first: Packet, max_len: usize, now: Instant) -> Packet {
+        let takes = |peer: &Peer| peer.version() == Some(Version::Two) && peer.v2.takes().udp;
+        let pass = self.endpoint.super_packets().udp && self.peers.get(&to).is_some_and(takes);
+        if !pass || !first.may_be_gathered() {
             return first;
         }
         let Some(next) = self.pop_of_flow(to, &first, now) else { return first };
@@ -60,7 +60,9 @@ impl Engine {
         let mut waiting = Some(next);
         let is_begun = gro.push(first.buffer.content(), first.offload) == Pushed::Merged;
         while is_begun && let Some(next) = waiting.take() {
-            if gro.push(next.buffer.content(), next.offload) == Pushed::Flush {
+            if gro.len() >= max_len
+                || gro.push(next.buffer.content(), next.offload) == Pushed::Flush
+            {
                 waiting = Some(next);
                 break;
             }
@@ -71,11 +73,14 @@ impl Engine {
             self.hold(to, next);
         }
         match gro.finish() {
-            Some((offload, buffer)) => {
+            Ok((offload, buffer)) => {
                 self.recycle(first.buffer);
                 Packet { flow: first.flow, offload, buffer }
             }
-            None => first,
+            Err(buffer) => {
+                self.recycle(buffer);
+                first
+            }
         }
     }
 
@@ -126,8 +131,8 @@ impl Engine {
         self.push_packet(to, Packet { flow, offload, buffer }, now);
     }
 
-    /// Seals every segment of a super-packet as a frame. The tunnel may end in between: the others are
-    /// lost then, as packets may be.
+    /// Seals every segment of a super-packet as a frame. Should the tunnel end in between, the others are
+    /// lost, as packets may be; should it have ended before, the packet waits for the next one.
     fn seal_segments(
         &mut self,
         to: Vip,
@@ -137,16 +142,22 @@ impl Engine {
         now: Instant,
     ) {
         let mut segments = Segments::new(super_packet, packet.buffer.content());
-        loop {
-            let mut buffer = self.buffers.take(super_packet.segment_len());
-            let is_sealed = segments.next_into(&mut buffer)
-                && self.seal_frame(to, Kind::Packet, packet.flow, &mut buffer, now);
-            if !is_sealed {
+        let mut num_sealed = 0;
+        let mut buffer = self.buffers.take(super_packet.segment_len());
+        while segments.next_into(&mut buffer) {
+            if !self.seal_frame(to, Kind::Packet, packet.flow, &mut buffer, now) {
                 self.recycle(buffer);
-                break;
+                if num_sealed == 0 {
+                    return self.push_packet(to, packet, now);
+                }
+                self.count_peer_drop(to, DropReason::Unreachable);
+                return self.recycle(packet.buffer);
             }
-            out.push(buffer);
+            num_sealed += 1;
+            let next = self.buffers.take(super_packet.segment_len());
+            out.push(std::mem::replace(&mut buffer, next));
         }
+        self.recycle(buffer);
         self.recycle(packet.buffer);
     }
 

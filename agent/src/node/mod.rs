@@ -26,6 +26,7 @@ use dosp_proto::backoff::Backoff;
 use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::Vip;
 use dosp_transport::congestion::Congestion;
+use dosp_transport::fq_codel::Law;
 use dosp_transport::governor::Governor;
 use rand::rngs::StdRng;
 use tokio::net::TcpStream;
@@ -49,14 +50,7 @@ use crate::link::{
     self, Credentials, DialError, HubAddr, Join, JoinConfig, JoinError, Joined, Membership,
 };
 use crate::peer_name::PeerName;
-use crate::tun::{MAX_PACKET_LEN, TunDevice, TunWriter};
-
-/// Packets taken from the TUN in one turn.
-const MAX_PACKETS: usize = 64;
-/// And their bytes, beyond which no other is begun.
-const MAX_RECEIVED_LEN: usize = 256 * 1024;
-/// Reads from the socket in one turn.
-const MAX_READS: usize = 8;
+use crate::tun::{TunDevice, TunWriter};
 
 /// Why a node ended.
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +133,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     /// A node that has not dialled yet, and the way to it.
     #[must_use]
     pub fn new(config: NodeConfig, tun: Option<T>, host: H) -> (Self, NodeHandle) {
-        let NodeConfig { hubs, access, vip, reconnect, congestion, mut engine, identity, known } =
+        let NodeConfig { hubs, access, vip, reconnect, congestion, engine, identity, known } =
             config;
         let (handle, ends) = NodeHandle::new(&known);
         let mut rng: StdRng = rand::make_rng();
@@ -154,7 +148,6 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         };
         let mut endpoint = Endpoint::new(key, &secrets, name.map(String::from), &mut rng);
         if let Some(tun) = &tun {
-            engine.mtu = tun.mtu();
             endpoint = endpoint.with_super_packets(tun.offloads());
         }
         let node = Self {
@@ -248,30 +241,6 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         self.settle().await
     }
 
-    fn recv_packets(&mut self) -> Result<(), NodeError<H::Error>> {
-        let Some(tun) = &self.tun else { return Ok(()) };
-        let mut received_len = 0;
-        for _ in 0..MAX_PACKETS {
-            if received_len >= MAX_RECEIVED_LEN {
-                break;
-            }
-            let mut buffer = self.engine.buffer();
-            match tun.try_recv(buffer.space(MAX_PACKET_LEN)) {
-                Ok((header, len)) => {
-                    received_len += len;
-                    buffer.truncate(len);
-                    self.engine.handle_packet(header, buffer, clock::now(), &mut self.rng);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    self.engine.recycle(buffer);
-                    break;
-                }
-                Err(error) => return Err(NodeError::Tun(error)),
-            }
-        }
-        Ok(())
-    }
-
     fn connected(&mut self, stream: TcpStream) {
         let before = self.engine.overlay().map(|overlay| overlay.vip);
         let config = JoinConfig {
@@ -281,6 +250,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         };
         let join = Join::new(config, Arc::clone(&self.credentials), clock::instant());
         let governor = Governor::new(self.congestion);
+        self.engine.set_queue_law(Law::DEFAULT);
         let connection = Connection::new(stream, join, governor, clock::instant());
         self.link = Link::Connected(Box::new(connection));
         self.state.send_replace(LinkState::Joining);

@@ -1,21 +1,52 @@
-//! One turn of the link: timers, frames in, frames out.
+//! One turn: packets in; then the link: timers, frames in, frames out.
 
 use dosp_proto::frame::FrameType;
 
 use super::command::{Listener, publish};
 use super::connection::{Connection, LinkError};
-use super::{Entry, Link, LinkEnd, MAX_READS, Message, Node, dialling};
+use super::{Entry, Link, LinkEnd, Message, Node, NodeError, dialling};
 use crate::clock;
 use crate::engine::{DropReason, Engine, Inbound};
 use crate::host::Host;
 use crate::link::Joined;
-use crate::tun::{TunDevice, TunWriter};
+use crate::tun::{MAX_PACKET_LEN, TunDevice, TunWriter};
 use rand::rngs::StdRng;
 
+/// Packets taken from the TUN in one turn.
+const MAX_PACKETS: usize = 64;
+/// And their bytes, beyond which no other is begun.
+const MAX_RECEIVED_LEN: usize = 256 * 1024;
+/// Reads from the socket in one turn.
+const MAX_READS: usize = 8;
 /// The longest text of a hub that is shown.
 const MAX_WORDS: usize = 200;
 
 impl<T: TunDevice, H: Host> Node<T, H> {
+    /// Takes what the host has to send, as much as is one turn's share.
+    pub(super) fn recv_packets(&mut self) -> Result<(), NodeError<H::Error>> {
+        let Some(tun) = &self.tun else { return Ok(()) };
+        let mut received_len = 0;
+        for _ in 0..MAX_PACKETS {
+            if received_len >= MAX_RECEIVED_LEN {
+                break;
+            }
+            let mut buffer = self.engine.buffer();
+            match tun.try_recv(buffer.space(MAX_PACKET_LEN)) {
+                Ok((header, len)) => {
+                    received_len += len;
+                    buffer.truncate(len);
+                    self.engine.handle_packet(header, buffer, clock::now(), &mut self.rng);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.engine.recycle(buffer);
+                    break;
+                }
+                Err(error) => return Err(NodeError::Tun(error)),
+            }
+        }
+        Ok(())
+    }
+
     /// Does what is to be done on the link now; returns a join that came through.
     pub(super) fn work_link(&mut self) -> Result<Option<Entry>, LinkEnd> {
         let instant = clock::instant();

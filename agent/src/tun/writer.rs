@@ -22,7 +22,8 @@ impl TunWriter {
         let Offload::SuperPacket(super_packet) = offload else {
             return send(tun, offload.header(), packet);
         };
-        if self.splits {
+        // What a peer's host sends singly in that length gets in, too.
+        if self.splits || super_packet.segment_len() > tun.mtu().into() {
             return self.write_segments(tun, super_packet, packet);
         }
         match tun.try_send(offload.header(), packet) {

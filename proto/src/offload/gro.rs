@@ -64,15 +64,31 @@ impl UdpGro {
     }
 
     /// What has gathered, and what is left to be done to it: a packet that is alone is as it came.
-    /// `None` where there is nothing.
-    #[must_use]
-    pub fn finish(mut self) -> Option<(Offload, PacketBuf)> {
+    ///
+    /// # Errors
+    /// The memory, where there is nothing.
+    pub fn finish(mut self) -> Result<(Offload, PacketBuf), PacketBuf> {
         let offload = match self.num_packets {
-            0 => return None,
-            1 => self.first,
-            _ => self.merged()?,
+            0 => None,
+            1 => Some(self.first),
+            _ => self.merged(),
         };
-        Some((offload, self.buffer))
+        match offload {
+            Some(offload) => Ok((offload, self.buffer)),
+            None => Err(self.buffer),
+        }
+    }
+
+    /// Bytes that have gathered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether nothing has gathered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.num_packets == 0
     }
 
     fn begin(&mut self, packet: &[u8], offload: Offload) -> Option<()> {

@@ -217,7 +217,9 @@ impl Reader {
             Ok(()) => {}
             Err(NotPushed::Full) => {
                 let target = target.clone();
-                if let Err(why) = self.wait_and_push(&target, &frame).await {
+                let pushed = self.wait_and_push(&target, &frame).await;
+                self.now = Instant::now();
+                if let Err(why) = pushed {
                     self.tell_gone(&frame, Some(why));
                 }
             }

@@ -9,9 +9,9 @@ use super::Parts;
 /// Memory of the frames that wait, in bytes. Their delay is kept far below what this makes; it is
 /// against senders that do not adapt.
 const MAX_LEN: usize = 1024 * 1024;
-/// Every buffer is as long as one of these, or as its frame where that is longer: a packet of the usual
-/// MTU, and the longest frame of a super-packet with its headers.
-const BUFFER_LENS: [usize; 2] = [2 * 1024, 66 * 1024];
+/// Every buffer is as long as one of these, or as its frame where that is longer: from a packet of the
+/// usual MTU up to the longest frame of a super-packet with its headers.
+const BUFFER_LENS: [usize; 4] = [2 * 1024, 8 * 1024, 24 * 1024, 66 * 1024];
 /// Memory for frames to come, in bytes: all that a writer can take at once is wanted again in a moment.
 const MAX_SPARE_LEN: usize = MAX_LEN;
 

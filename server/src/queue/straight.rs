@@ -58,6 +58,9 @@ impl Straight {
 
     /// Appends the first frames to `batch`, until that has grown by `len` bytes; returns how many.
     pub(super) fn take_first(&mut self, batch: &mut Vec<u8>, len: usize) -> u64 {
+        if len == 0 {
+            return 0;
+        }
         let (begin, mut taken) = (self.head, 0);
         while self.head - begin < len
             && let Some((frame, _)) =

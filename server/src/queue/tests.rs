@@ -78,6 +78,29 @@ fn sparse_flow_overtakes_a_flood_and_kept_frames_have_their_turns() {
 }
 
 #[test]
+fn flood_of_kept_frames_leaves_flows_their_turns() {
+    let now = now();
+    let limits = Limits { max_len: 256 * 1024, batch_len: 32 * 1024, law: Law::DEFAULT };
+    let (mut queue, mut batch) = (OutQueue::new(limits), Vec::new());
+    let kept = numbered(1, 1000);
+    let fill = |queue: &mut OutQueue| {
+        while queue.push([&kept, b""], Class::Kept, now).is_ok() {}
+    };
+    fill(&mut queue);
+    for _ in 0..200 {
+        queue.push([&numbered(2, 1000), b""], flow(1, 1), now).unwrap();
+    }
+    for _ in 0..10 {
+        queue.take(&mut batch, now).unwrap();
+        assert!(batch.len() < 34 * 1024, "{}", batch.len());
+        let numbers = numbers(batch.clone());
+        let num_of_flow = numbers.iter().filter(|number| **number == 2).count();
+        assert!((14..=18).contains(&num_of_flow), "{num_of_flow} of {}", numbers.len());
+        fill(&mut queue);
+    }
+}
+
+#[test]
 fn flood_of_flows_never_makes_anybody_wait_and_is_bounded() {
     let now = now();
     let mut queue = queue(256 * 1024);

@@ -210,7 +210,10 @@ impl Reader {
             Ok(()) => Ok(()),
             Err(why) => {
                 let forwarding = Forwarding::begin(self.shared.hub_id, self.is_member);
-                self.forward_slowly(&forwarded(forwarding, &s2c), why).await
+                let forwarded = self.forward_slowly(&forwarded(forwarding, &s2c), why).await;
+                // What comes behind it has not waited in a queue.
+                self.now = Instant::now();
+                forwarded
             }
         }
     }

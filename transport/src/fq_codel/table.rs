@@ -210,9 +210,11 @@ impl<T> Table<T> {
         let hosts = &self.hosts;
         let host_len = |slot| hosts.get(slot).map_or(0, |host| host.len);
         let all = hosts.iter().map(|(slot, host)| (host.len, slot));
-        let host = self.longest.find(hosts.len(), all, host_len)?;
-        let (host, flows) = (self.hosts.get_mut(host)?, &self.flows);
-        let flow_len = |slot| flows.get(slot).map_or(0, |flow| flow.len);
+        let host_slot = self.longest.find(hosts.len(), all, host_len)?;
+        let (host, flows) = (self.hosts.get_mut(host_slot)?, &self.flows);
+        // A flow that was noted may be gone, and its slot another host's.
+        let is_its_own = |flow: &&Flow<T>| flow.host == host_slot;
+        let flow_len = |slot| flows.get(slot).filter(is_its_own).map_or(0, |flow| flow.len);
         let all = host.ring.iter(flows).map(|(slot, flow)| (flow.len, slot));
         host.longest.find(host.num_flows, all, flow_len)
     }

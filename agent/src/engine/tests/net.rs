@@ -29,7 +29,6 @@ const BATCH_LEN: usize = 64 * 1024;
 /// As agents are unless told otherwise.
 pub(super) const OPEN: EngineConfig = EngineConfig {
     carries_ip: true,
-    mtu: 1420,
     shields_up: false,
     c2c: C2c::V2,
     version1: Version1::Messages,

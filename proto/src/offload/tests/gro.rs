@@ -18,7 +18,8 @@ fn flow(lens: &[usize], id: u16, is_df: bool) -> Vec<Vec<u8>> {
 fn coalesce(packets: &[Vec<u8>]) -> Vec<(VnetHeader, Vec<u8>)> {
     let (mut gro, mut written) = (UdpGro::new(PacketBuf::default()), Vec::new());
     let finish = |gro: UdpGro| {
-        gro.finish().map(|(offload, packet)| (offload.header(), packet.content().to_vec()))
+        let finished = gro.finish().ok();
+        finished.map(|(offload, packet)| (offload.header(), packet.content().to_vec()))
     };
     for packet in packets {
         if gro.push(packet, Offload::Plain) == Pushed::Merged {

@@ -125,6 +125,12 @@ impl Endpoint {
         }
     }
 
+    /// Which super-packets the node takes.
+    #[must_use]
+    pub fn super_packets(&self) -> Offloads {
+        self.introduction.super_packets
+    }
+
     /// The same for a node that takes these super-packets, and says so in handshakes.
     #[must_use]
     pub fn with_super_packets(mut self, super_packets: Offloads) -> Self {

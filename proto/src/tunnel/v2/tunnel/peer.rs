@@ -1,7 +1,11 @@
 //! What a tunnel knows of its peer.
 
 use super::*;
-use crate::offload::Offloads;
+use crate::offload::{Offloads, VNET_HEADER_LEN};
+use crate::tunnel::v2::OVERHEAD_LEN;
+
+/// DATA of the longest super-packet, in bytes.
+const MAX_SUPER_PACKET_DATA_LEN: usize = 65_535 + VNET_HEADER_LEN + OVERHEAD_LEN;
 
 impl Tunnel {
     /// The key at the other end of the session that is sent in, or of the last one.
@@ -25,7 +29,10 @@ impl Tunnel {
             (_, Some(proving)) => proving.introduction.as_ref(),
             (_, None) => None,
         };
-        let takes = introduction.filter(|introduction| introduction.takes(Kind::SuperPacket));
+        let takes = introduction.filter(|introduction| {
+            introduction.takes(Kind::SuperPacket)
+                && introduction.max_data_len as usize >= MAX_SUPER_PACKET_DATA_LEN
+        });
         takes.map(|introduction| introduction.super_packets).unwrap_or_default()
     }
 
