@@ -1,7 +1,9 @@
 //! `Offload::from_peer`: whatever is taken of a peer is sound, and splits into packets.
 
 use dosp_proto::buffer::PacketBuf;
-use dosp_proto::offload::{MIN_GSO_SIZE, Offload, Segments, VNET_HEADER_LEN, VnetHeader};
+use dosp_proto::offload::{
+    MIN_GSO_SIZE, Offload, Segments, Transport, VNET_HEADER_LEN, VnetHeader,
+};
 use dosp_proto::packet::Ipv4Packet;
 
 use crate::packet::repaired;
@@ -30,7 +32,8 @@ fn check(header: VnetHeader, packet: &[u8]) {
             Ipv4Packet::parse(&packet).unwrap();
         }
         Offload::SuperPacket(super_packet) => {
-            assert!(offload.header().gso_size >= MIN_GSO_SIZE);
+            let is_udp = super_packet.transport() == Transport::Udp;
+            assert!(is_udp || offload.header().gso_size >= MIN_GSO_SIZE);
             let mut segments = Segments::new(super_packet, packet);
             let mut num_segments = 0;
             while segments.next_into(&mut buffer) {

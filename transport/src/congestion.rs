@@ -117,8 +117,6 @@ pub struct PathSample {
     pub delivery_rate: Option<u64>,
     /// Whether the rate is only what there was to send, and the path may carry more.
     pub is_app_limited: bool,
-    /// Bytes that have been written and not been sent yet.
-    pub unsent_len: u32,
     /// Bytes that the other end's kernel has taken so far; nothing before the first sample.
     pub acked_len: Option<u64>,
 }

@@ -183,14 +183,6 @@ impl<T> FqCodel<T> {
         self.law = law;
     }
 
-    /// Gives all memory of an empty queue back, for one that will be idle; else does nothing.
-    pub fn release(&mut self) {
-        if self.is_empty() {
-            self.table.release();
-            self.sparse = VecDeque::new();
-        }
-    }
-
     /// Whose turn it is: a flow with something to send.
     fn next_flow(&mut self) -> Option<Slot> {
         if self.is_empty() {

@@ -118,13 +118,6 @@ impl Governor {
         }
     }
 
-    /// When [`Self::tick`] has something to do again; `None` for at once. To be asked when there is
-    /// work, not slept on: an idle connection needs nobody.
-    #[must_use]
-    pub const fn poll_timeout(&self) -> Option<Instant> {
-        self.due_at
-    }
-
     /// Whether [`Self::tick`] has something to do.
     #[must_use]
     pub fn due(&self, now: Instant) -> bool {
@@ -274,7 +267,7 @@ mod tests {
     fn samples_are_an_interval_apart() {
         let (mut near, mut far) = connection();
         let (mut governor, now) = (Governor::new(Congestion::Kernel), Instant::now());
-        assert!(governor.due(now) && governor.poll_timeout().is_none());
+        assert!(governor.due(now));
         governor.tick(&near, now);
         assert!(!governor.due(now) && governor.due(now + SAMPLE_INTERVAL));
         assert_eq!(governor.report().delivery_rate, None);

@@ -117,7 +117,6 @@ const APP_LIMITED_AT: usize = 7;
 const RTT_AT: usize = 68;
 const TOTAL_RETRANS_AT: usize = 100;
 const BYTES_ACKED_AT: usize = 120;
-const NOTSENT_BYTES_AT: usize = 144;
 const MIN_RTT_AT: usize = 148;
 const DATA_SEGS_OUT_AT: usize = 156;
 const DELIVERY_RATE_AT: usize = 160;
@@ -136,7 +135,6 @@ fn parse_tcp_info(info: &[u8]) -> Option<PathSample> {
         retransmitted_segments: word(info, TOTAL_RETRANS_AT)?,
         delivery_rate: rate.filter(|rate| *rate > 0),
         is_app_limited: info.get(APP_LIMITED_AT)? & 1 == 1,
-        unsent_len: word(info, NOTSENT_BYTES_AT)?,
         acked_len: long_word(info, BYTES_ACKED_AT),
     })
 }
@@ -219,15 +217,6 @@ pub(crate) mod tests {
         assert!(after.delivery_rate.unwrap() > 1_000_000, "{after:?}");
         assert!(after.min_rtt > Duration::ZERO && after.min_rtt <= after.rtt, "{after:?}");
         assert!(after.rtt < Duration::from_secs(1), "{after:?}");
-    }
-
-    #[test]
-    fn what_the_other_end_does_not_take_is_unsent() {
-        let (mut near, far) = connection();
-        near.set_nonblocking(true).unwrap();
-        while near.write(&[1; 65_536]).is_ok() {}
-        assert!(path_sample(&near).unwrap().unsent_len > 0);
-        drop(far);
     }
 
     #[test]

@@ -244,14 +244,6 @@ impl<T> Table<T> {
         }
     }
 
-    /// Forgets everybody, and keeps no memory.
-    pub(super) fn release(&mut self) {
-        self.clear();
-        self.spares = Vec::new();
-        self.spare_longest = Vec::new();
-        self.shrink_to(0);
-    }
-
     fn shrink_to(&mut self, num_flows: usize) {
         self.slots.shrink_to(num_flows);
         self.host_slots.shrink_to(num_flows);
