@@ -5,6 +5,8 @@ peer_programs=vpncmd
 # Each of its daemons has folders of its own in place of the system's.
 softether_on() { # softether_on HOST PROGRAM PORT
   local folders=(/var/lib/softether /run/softether /var/log/softether)
+  # What the subject before has made there would be in the way.
+  rm -rf "$secret/softether-$1"
   mkdir -p "${folders[@]}" "$secret/softether-$1"
   # shellcheck disable=SC2016 # the inner shell is to expand it
   background "$1" unshare -m sh -c 'own=$1 program=$2; shift 2
