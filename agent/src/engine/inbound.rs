@@ -208,8 +208,7 @@ impl Engine {
                     content.split_first_chunk_mut().ok_or(DropReason::Offload)?;
                 gate.admit(peer, packet)?;
                 let header = VnetHeader::from_wire(*header);
-                // Whoever writes it cuts what the MTU does not allow.
-                let offload = Offload::from_peer(header, packet, u16::MAX)?;
+                let offload = Offload::from_peer(header, packet)?;
                 if offload != Offload::Plain && !offload.may_cross(self.endpoint.super_packets()) {
                     return Err(DropReason::Offload);
                 }

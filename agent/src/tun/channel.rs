@@ -19,8 +19,7 @@ pub const CAPACITY: usize = 1000;
 pub fn channel() -> (ChannelTun, ChannelTunPeer) {
     let (outbound, inbound) = (Arc::<Queue>::default(), Arc::<Queue>::default());
     let peer = ChannelTunPeer { outbound: Arc::clone(&outbound), inbound: Arc::clone(&inbound) };
-    let offloads = Offloads::ALL;
-    (ChannelTun { outbound, inbound, offloads, refuses_super_packets: false }, peer)
+    (ChannelTun { outbound, inbound, mtu: u16::MAX, refuses_super_packets: false }, peer)
 }
 
 /// The agent's end.
@@ -28,15 +27,15 @@ pub fn channel() -> (ChannelTun, ChannelTunPeer) {
 pub struct ChannelTun {
     outbound: Arc<Queue>,
     inbound: Arc<Queue>,
-    offloads: Offloads,
+    mtu: u16,
     refuses_super_packets: bool,
 }
 
 impl ChannelTun {
-    /// The same, of a host that gives and takes these super-packets.
+    /// The same, of a host whose links take packets of this length, in bytes.
     #[must_use]
-    pub fn with_offloads(self, offloads: Offloads) -> Self {
-        Self { offloads, ..self }
+    pub fn with_mtu(self, mtu: u16) -> Self {
+        Self { mtu, ..self }
     }
 
     /// The same, of a kernel that says it takes super-packets, and does not.
@@ -53,11 +52,11 @@ impl TunDevice for ChannelTun {
     }
 
     fn mtu(&self) -> u16 {
-        u16::MAX
+        self.mtu
     }
 
     fn offloads(&self) -> Offloads {
-        self.offloads
+        Offloads::ALL
     }
 
     fn try_recv(&self, buffer: &mut [u8]) -> io::Result<(VnetHeader, usize)> {

@@ -90,7 +90,7 @@ mod tests {
         let (flags, gso_type, hdr_len, gso_size) = (1, 1, 40, 1000);
         let header =
             VnetHeader { flags, gso_type, hdr_len, gso_size, csum_start: 20, csum_offset: 16 };
-        (Offload::from_peer(header, &packet, 1420).unwrap(), packet)
+        (Offload::from_peer(header, &packet).unwrap(), packet)
     }
 
     fn received(host: &ChannelTunPeer) -> Vec<usize> {
@@ -110,6 +110,19 @@ mod tests {
         }
         assert_eq!(writer.write(&tun, Offload::Plain, &mut packet), 0);
         assert_eq!(received(&host), [3040], "what asks for nothing is not cut");
+    }
+
+    #[test]
+    fn segments_longer_than_the_mtu_arrive_as_packets_of_that_length_do() {
+        let (tun, host) = channel();
+        let mut writer = TunWriter::default();
+        let (offload, mut packet) = super_packet();
+        assert_eq!(writer.write(&tun.with_mtu(1039), offload, &mut packet), 0);
+        assert_eq!(received(&host), [1040; 3]);
+        let (tun, host) = channel();
+        assert_eq!(writer.write(&tun.with_mtu(1040), offload, &mut packet), 0);
+        assert_eq!(received(&host), [3040], "and only they are cut");
+        assert!(!writer.splits());
     }
 
     #[test]

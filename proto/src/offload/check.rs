@@ -51,9 +51,6 @@ pub enum OffloadError {
     /// Segments of TCP shorter than [`MIN_GSO_SIZE`].
     #[error("segments are too short")]
     ShortSegments,
-    /// Segments longer than the MTU.
-    #[error("segments are too long")]
-    LongSegments,
     /// More segments than a kernel takes or makes.
     #[error("too many segments")]
     TooManySegments,
@@ -124,21 +121,18 @@ impl Offload {
         Ok(Self::SuperPacket(super_packet))
     }
 
-    /// Checks what a peer says of a packet: it may say less than our own kernel. No segment may be
-    /// longer than `mtu` bytes, with its headers.
+    /// Checks what a peer says of a packet: it may say less than our own kernel. How long a segment
+    /// may be is for whoever writes it to know.
     ///
     /// # Errors
     /// The first check that fails.
-    pub fn from_peer(header: VnetHeader, packet: &[u8], mtu: u16) -> Result<Self, OffloadError> {
+    pub fn from_peer(header: VnetHeader, packet: &[u8]) -> Result<Self, OffloadError> {
         if header.flags & !NEEDS_CSUM != 0 {
             return Err(OffloadError::Flags);
         }
         let offload = Self::from_tun(header, packet)?;
         if let Self::SuperPacket(super_packet) = offload {
             super_packet.check_limits()?;
-            if super_packet.segment_len() > mtu.into() {
-                return Err(OffloadError::LongSegments);
-            }
         }
         Ok(offload)
     }

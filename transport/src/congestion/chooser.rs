@@ -94,8 +94,8 @@ impl Chooser {
     }
 
     /// What it has decided for.
-    #[must_use]
-    pub const fn algorithm(&self) -> Algorithm {
+    #[cfg(test)]
+    const fn algorithm(&self) -> Algorithm {
         match self.state {
             State::Cubic { .. } => Algorithm::Cubic,
             State::Bbr(_) => Algorithm::Bbr,

@@ -40,6 +40,16 @@ fn five_hundred_lies_about_super_packets_are_counted_and_reach_nobody() {
 }
 
 #[test]
+fn super_packet_of_a_kind_that_was_not_announced_is_refused() {
+    let mut net = connected_taking(Offloads { tcp: true, udp: false });
+    let [tcp, udp] = truths().try_into().unwrap();
+    let contents = [tcp, udp].map(|(header, packet)| [&header.to_wire()[..], &packet].concat());
+    assert!(tell(&mut net, &contents[0]).is_some());
+    assert_eq!((tell(&mut net, &contents[1]), net.drops(1, DropReason::Offload)), (None, 1));
+    assert!(tell(&mut net, &contents[0]).is_some(), "the tunnel is as it was");
+}
+
+#[test]
 fn whatever_is_taken_of_a_liar_fits_its_packet() {
     let mut net = connected();
     let (mut num_taken, mut num_refused) = (0, 0);
@@ -60,7 +70,7 @@ fn whatever_is_taken_of_a_liar_fits_its_packet() {
         };
         num_taken += 1;
         // The header that the kernel gets is made anew, and says nothing that was not checked.
-        assert_eq!(Offload::from_peer(offload.header(), &packet, u16::MAX), Ok(offload));
+        assert_eq!(Offload::from_peer(offload.header(), &packet), Ok(offload));
         let packet = Ipv4Packet::parse(&packet).unwrap();
         assert_eq!((packet.src(), packet.dst()), (vip(0), vip(1)));
     }
@@ -70,8 +80,12 @@ fn whatever_is_taken_of_a_liar_fits_its_packet() {
 
 /// Two agents with a tunnel; node 1 takes super-packets.
 fn connected() -> Net {
+    connected_taking(Offloads::ALL)
+}
+
+fn connected_taking(super_packets: Offloads) -> Net {
     let mut net = Net::new(2);
-    net.nodes[1].super_packets = Offloads::ALL;
+    net.nodes[1].super_packets = super_packets;
     net.restart_as(1);
     net.open(0, 1);
     net

@@ -46,7 +46,7 @@ fn packets_become_what_the_kernel_takes() {
     assert_eq!(packet.len(), 28 + 920);
     // Addresses, protocol and length: 0x0A07 + 2 + 0x0A07 + 3 + 17 + 928.
     assert_eq!(u16::from_be_bytes([packet[26], packet[27]]), 0x17C4);
-    let offload = Offload::from_peer(*header, packet, 328).unwrap();
+    let offload = Offload::from_peer(*header, packet).unwrap();
     assert_eq!(offload.header(), *header);
     assert_eq!(split(*header, packet), packets);
 }
