@@ -65,16 +65,15 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     }
 
     async fn settle_routes(&mut self) {
-        let connected = match &self.link {
-            Link::Connected(connection) => connection.hub_ip().ok(),
-            Link::Waiting { .. } | Link::Dialling(_) => None,
-        };
         // The hub may have moved into a network of which we had not been told that it is there: then the
         // next attempt is not to go through the tunnel that it is to carry.
         let missed = self.missed_hub.take().filter(|hub| self.engine.routes_elsewhere(*hub));
         if let Some(hub) = missed {
             self.route_networks(hub).await;
-        } else if let (Some(hub), true) = (connected, self.engine.networks_changed()) {
+        } else if self.engine.networks_changed()
+            && let Link::Connected(connection) = &self.link
+            && let Ok(hub) = connection.hub_ip()
+        {
             self.route_networks(hub).await;
         }
     }

@@ -95,8 +95,8 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         connection.write(|batch, max_len| {
             delivery.engine.poll_transmit(batch, max_len, clock::now(), delivery.rng);
         })?;
-        let hub = connection.hub_ip()?;
-        Ok(joined.map(|joined| Entry { joined, membership, hub }))
+        let Some(joined) = joined else { return Ok(None) };
+        Ok(Some(Entry { joined, membership, hub: connection.hub_ip()? }))
     }
 }
 
