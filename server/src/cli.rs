@@ -1,50 +1,32 @@
 //! The edge: the command line, the log, signals, exit codes, and errors in words.
 
 mod ask;
+mod failure;
 mod init;
 mod members;
 mod peers;
+mod run_args;
 
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use dosp_proto::vip::Network;
-use dosp_server::config::{self, ConfigError, LogFormat, PeerConfig, Settings};
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use dosp_server::config::{ConfigError, LogFormat, Settings};
 use dosp_server::control::DEFAULT_SOCKET;
-use dosp_server::control::client::ControlError;
 use dosp_server::control::server::{ControlServer, SocketError};
-use dosp_server::{Config, HubHandle, Server, StartError, nofile};
-use dosp_transport::congestion::Congestion;
+use dosp_server::{Config, HubHandle, Server, nofile};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 
 use ask::{AdminArgs, StatusArgs};
-use init::{InitArgs, InitError};
-use members::{InviteArgs, MembersError, NodesArgs};
+use init::InitArgs;
+use members::{InviteArgs, NodesArgs};
 use peers::PeersArgs;
-
-/// Read where it exists and no other file is given.
-const DEFAULT_FILE: &str = "/etc/dosp/server.toml";
-/// It failed.
-const EXIT_FAILED: u8 = 1;
-/// Usage or configuration.
-const EXIT_USAGE: u8 = 2;
-/// There is no hub to ask.
-const EXIT_NOT_RUNNING: u8 = 3;
-/// Refused.
-const EXIT_REFUSED: u8 = 4;
-/// Nobody is known by that name.
-const EXIT_UNKNOWN: u8 = 5;
-/// The hub is not this user's to ask.
-const EXIT_NO_PRIVILEGE: u8 = 77;
+use run_args::{Place, RunArgs};
 
 /// The DoSP hub: routes frames by vIP and cannot read them.
 #[derive(Debug, Parser)]
@@ -93,49 +75,6 @@ enum Command {
     Peers(PeersArgs),
 }
 
-#[derive(Debug, Default, PartialEq, Eq, Args)]
-struct RunArgs {
-    /// Where clients connect; may be given more than once
-    #[arg(long, value_name = "ADDR:PORT", value_parser = config::parse_listen)]
-    listen: Vec<SocketAddr>,
-    /// Where vIPs come from: 7.10.0.{x} or 10.7.0.0/16
-    #[arg(long, value_name = "TEMPLATE|CIDR", value_parser = config::parse_network)]
-    network: Option<Network>,
-    /// Another hub to be linked with, as below; may be given more than once
-    #[arg(long, value_name = "HOST[:PORT]=NETWORK,key=KEY", value_parser = parse_peer)]
-    peer: Vec<PeerConfig>,
-    /// How many clients at a time
-    #[arg(long, value_name = "N", value_parser = parse_max_clients)]
-    max_clients: Option<usize>,
-    /// Congestion control of all connections: auto, kernel, cubic or bbr [default: auto]
-    #[arg(long, value_name = "NAME")]
-    congestion: Option<Congestion>,
-    /// Compress all bodies; clients before 0.1.4 cannot join then
-    #[arg(long)]
-    compression: bool,
-    /// Let clients call the functions time, uptime, version and clients
-    #[arg(long)]
-    builtin_functions: bool,
-    /// Tokens that make an administrator, one a line; nobody else may read the file
-    #[arg(long, value_name = "FILE")]
-    admin_token_file: Option<PathBuf>,
-    /// Folder of the hub's key and its members; without it there are none
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
-    /// Local socket for status, admin, nodes, invite and peers [default: /run/dosp/server.sock]
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
-    /// Configuration file [default: /etc/dosp/server.toml where it exists]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Least important lines to log: off, error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", value_parser = config::parse_level)]
-    log: Option<LevelFilter>,
-    /// How log lines look
-    #[arg(long, value_name = "FORMAT", value_enum)]
-    log_format: Option<LogFormat>,
-}
-
 /// Parses, runs, and maps what went wrong to an exit code.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -155,7 +94,7 @@ pub(crate) fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report(&error),
+        Err(error) => failure::report(&error),
     }
 }
 
@@ -186,16 +125,6 @@ fn env() -> Result<Settings, ConfigError> {
     Settings::from_env(|name| {
         std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     })
-}
-
-/// A file that is there and cannot be read is an error: a hub without it may listen where it must not.
-fn default_file() -> Result<Settings, ConfigError> {
-    match Settings::from_file(Path::new(DEFAULT_FILE)) {
-        Err(ConfigError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(Settings::default())
-        }
-        read => read,
-    }
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
@@ -237,82 +166,6 @@ async fn start_control(
     }
 }
 
-/// Where a command finds the hub: the options that mean something to every command.
-#[derive(Debug, Default)]
-struct Place {
-    config: Option<PathBuf>,
-    state: Option<PathBuf>,
-    socket: Option<PathBuf>,
-}
-
-impl Place {
-    fn file(&self) -> Result<Settings, ConfigError> {
-        match &self.config {
-            Some(file) => Settings::from_file(file),
-            None => default_file(),
-        }
-    }
-}
-
-impl RunArgs {
-    /// What `self` says, and where it says nothing, what `other` says.
-    fn or(self, other: Self) -> Self {
-        let listen = if self.listen.is_empty() { other.listen } else { self.listen };
-        Self {
-            listen,
-            network: self.network.or(other.network),
-            peer: if self.peer.is_empty() { other.peer } else { self.peer },
-            max_clients: self.max_clients.or(other.max_clients),
-            congestion: self.congestion.or(other.congestion),
-            compression: self.compression || other.compression,
-            builtin_functions: self.builtin_functions || other.builtin_functions,
-            admin_token_file: self.admin_token_file.or(other.admin_token_file),
-            state: self.state.or(other.state),
-            socket: self.socket.or(other.socket),
-            config: self.config.or(other.config),
-            log: self.log.or(other.log),
-            log_format: self.log_format.or(other.log_format),
-        }
-    }
-
-    /// What stands in front of a command that runs no hub. Anything else there is a usage error.
-    fn into_place(mut self) -> Place {
-        let (config, state, socket) = (self.config.take(), self.state.take(), self.socket.take());
-        if self != Self::default() {
-            let words = "only --config, --state and --socket can stand before this command";
-            Cli::command().error(ErrorKind::ArgumentConflict, words).exit();
-        }
-        Place { config, state, socket }
-    }
-
-    fn into_settings(self) -> Settings {
-        let listen = (!self.listen.is_empty()).then(|| config::chosen_listen(&self.listen));
-        Settings {
-            listen,
-            network: self.network,
-            peers: (!self.peer.is_empty()).then_some(self.peer),
-            max_clients: self.max_clients,
-            log: self.log,
-            admin_token_file: self.admin_token_file,
-            congestion: self.congestion,
-            compression: self.compression.then_some(true),
-            state: self.state,
-            socket: self.socket,
-            builtin_functions: self.builtin_functions.then_some(true),
-            log_format: self.log_format,
-            ..Settings::default()
-        }
-    }
-}
-
-fn parse_max_clients(text: &str) -> anyhow::Result<usize> {
-    Ok(config::check_max_clients(text.parse()?)?)
-}
-
-fn parse_peer(text: &str) -> anyhow::Result<PeerConfig> {
-    config::parse_peer(text).map_err(|error| anyhow!("{error}\nhint: {}", error.hint()))
-}
-
 fn start_log(config: &Config) {
     let wants_no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let log = tracing_subscriber::fmt()
@@ -337,34 +190,4 @@ fn limit_clients(config: &mut Config) {
         Ok(_) => info!(max_clients = wanted, network = %config.network, "starting"),
         Err(reason) => warn!(%reason, "the limit on open files is unknown"),
     }
-}
-
-/// Two lines: what and why, and what to do.
-fn report(error: &anyhow::Error) -> ExitCode {
-    let (code, hint) = if let Some(error) = error.downcast_ref::<ConfigError>() {
-        (EXIT_USAGE, Some(error.hint()))
-    } else if let Some(error) = error.downcast_ref::<ControlError>() {
-        let code = match error {
-            ControlError::NotRunning { .. } => EXIT_NOT_RUNNING,
-            ControlError::Forbidden { .. } => EXIT_NO_PRIVILEGE,
-            _ => EXIT_FAILED,
-        };
-        (code, ask::hint(error))
-    } else if let Some(error) = error.downcast_ref::<MembersError>() {
-        (error.code(), error.hint())
-    } else if let Some(error) = error.downcast_ref::<InitError>() {
-        (error.code(), Some(error.hint().to_owned()))
-    } else if let Some(error) = error.downcast_ref::<StartError>() {
-        let code = match error {
-            StartError::Tokens(_) => EXIT_USAGE,
-            StartError::Bind(_) | StartError::State(_) => EXIT_FAILED,
-        };
-        (code, Some(error.hint()))
-    } else {
-        (EXIT_FAILED, None)
-    };
-    let hint = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-    // Without a stderr there is nobody to tell.
-    write!(io::stderr(), "dosp-server: {error:#}\n{hint}").unwrap_or_default();
-    ExitCode::from(code)
 }

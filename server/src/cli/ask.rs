@@ -9,7 +9,7 @@ use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::client::{self, ControlError};
 use dosp_server::control::wire::{SessionStatus, Status};
 
-use super::Place;
+use super::run_args::Place;
 
 #[derive(Debug, Args)]
 pub(super) struct SocketArg {

@@ -18,8 +18,9 @@ use dosp_server::vips::VipAllocator;
 use dosp_server::{Config, config, hub_key};
 
 use super::ask::print;
+use super::failure::{EXIT_FAILED, EXIT_NO_PRIVILEGE};
 use super::members::{MembersError, host_name, tell, unix_now};
-use super::{DEFAULT_FILE, EXIT_FAILED, EXIT_NO_PRIVILEGE, Place};
+use super::run_args::{DEFAULT_FILE, Place};
 use routes::Routes;
 
 /// Where the state is unless somebody says otherwise.

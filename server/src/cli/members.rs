@@ -20,9 +20,9 @@ use dosp_server::vips::VipAllocator;
 use dosp_server::{Config, config};
 
 use super::ask::print;
-use super::{
-    Cli, EXIT_FAILED, EXIT_NO_PRIVILEGE, EXIT_REFUSED, EXIT_UNKNOWN, EXIT_USAGE, Place, env,
-};
+use super::failure::{EXIT_FAILED, EXIT_NO_PRIVILEGE, EXIT_REFUSED, EXIT_UNKNOWN, EXIT_USAGE};
+use super::run_args::Place;
+use super::{Cli, env};
 
 /// How long an invite is good where nobody says otherwise.
 const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);

@@ -5,8 +5,8 @@ use dosp_proto::label::Label;
 use dosp_server::control::client;
 use dosp_server::control::wire::{DialledBy, LinkState, PeerStatus, Peers, RouteStatus};
 
-use super::Place;
 use super::ask::{SocketArg, print};
+use super::run_args::Place;
 
 #[derive(Debug, Args)]
 pub(super) struct PeersArgs {
