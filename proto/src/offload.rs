@@ -4,7 +4,7 @@
 //! transport checksum is not there yet, or that the packet is to become several ([`Offload`]). Such
 //! a packet goes as it is to a peer that takes it, and [`Offload::complete_checksum`] and
 //! [`Segments`] do what the header asks for where the peer does not. [`UdpGro`] makes one
-//! super-packet of several packets.
+//! super-packet of several packets. [`Offload::clamp_mss`] is for TCP of hosts that know no tunnel.
 //!
 //! A header is never passed on: it is checked against its packet, and made anew. IPv4 only.
 //!
@@ -17,6 +17,7 @@
 mod check;
 mod gro;
 mod header;
+mod mss;
 mod segments;
 mod transport;
 

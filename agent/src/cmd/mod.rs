@@ -39,6 +39,8 @@ use crate::node::{Access, LinkError, Node, NodeConfig, NodeError, NodeHandle, No
 use crate::state::{StateError, look_up_known_peers};
 use crate::tun::ChannelTun;
 
+/// Length in bytes of the headers of TCP and IPv4 without options, which the MTU has to hold as well.
+const TCP_AND_IP_HEADERS_LEN: u16 = 40;
 /// Joins a hub that nobody named.
 const NO_HUB_HINT: &str = "join one: dosp-agent join STRING, or name one: dosp-agent up HUB, or \
                            hub = \"HUB\" in /etc/dosp/agent.toml";
@@ -94,6 +96,7 @@ pub(crate) fn engine(settings: &Settings, carries_ip: bool) -> EngineConfig {
         shields_up: settings.shields_up.unwrap_or_default(),
         c2c: settings.c2c(),
         version1: settings.version1(),
+        max_segment_len: settings.mtu().map(|mtu| mtu.saturating_sub(TCP_AND_IP_HEADERS_LEN)),
     }
 }
 

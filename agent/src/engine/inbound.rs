@@ -64,6 +64,10 @@ impl Engine {
                     return Inbound::Nothing;
                 };
                 return match self.handle_s2c(s2c, now, rng) {
+                    Ok(Inbound::Packet(offload, packet)) => {
+                        self.clamp_mss(offload, packet);
+                        Inbound::Packet(offload, packet)
+                    }
                     Ok(inbound) => inbound,
                     Err(reason) => {
                         self.drops.add(reason);

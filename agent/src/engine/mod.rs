@@ -102,6 +102,9 @@ pub struct EngineConfig {
     pub c2c: C2c,
     /// What version 1 is used for.
     pub version1: Version1,
+    /// The largest segment, in bytes of payload, that TCP announces across tunnels, whoever is behind
+    /// this host or a peer; as it is where `None`.
+    pub max_segment_len: Option<u16>,
 }
 
 /// What the rest of the agent may want to know.

@@ -54,7 +54,7 @@ impl Engine {
     pub fn handle_packet(
         &mut self,
         header: VnetHeader,
-        buffer: PacketBuf,
+        mut buffer: PacketBuf,
         now: Now,
         rng: &mut impl CryptoRng,
     ) {
@@ -79,9 +79,17 @@ impl Engine {
         if is_first {
             self.known.address(dst);
         }
+        self.clamp_mss(offload, buffer.content_mut());
         let buffer = self.buffers.fit(buffer);
         self.push_packet(dst, Packet { flow, offload, buffer }, now.instant);
         self.schedule(dst, now, rng);
+    }
+
+    /// Whoever is behind this host or a peer may have links that take more than a tunnel does.
+    pub(super) fn clamp_mss(&self, offload: Offload, packet: &mut [u8]) {
+        if let Some(max_len) = self.config.max_segment_len {
+            offload.clamp_mss(packet, max_len);
+        }
     }
 
     /// The peer that a packet goes to, and its flow; `None` where the hub was asked instead.

@@ -9,6 +9,7 @@ mod links;
 mod lying_headers;
 mod members;
 mod messages;
+mod mss;
 mod net;
 mod outbound;
 mod published;

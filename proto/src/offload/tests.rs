@@ -1,6 +1,7 @@
 mod check;
 mod golden;
 mod gro;
+mod mss;
 mod reference;
 mod segments;
 

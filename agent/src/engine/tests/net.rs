@@ -32,6 +32,7 @@ pub(super) const OPEN: EngineConfig = EngineConfig {
     shields_up: false,
     c2c: C2c::V2,
     version1: Version1::Messages,
+    max_segment_len: None,
 };
 /// An agent that knows no other tunnels than those of version 1, and uses them for everything.
 pub(super) const VERSION_1: EngineConfig =
