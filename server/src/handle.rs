@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tracing::info;
 
 use crate::control::wire::{Reply, SessionStatus, Status};
@@ -48,6 +49,7 @@ impl HubHandle {
             closed: self.shared.is_closed(),
             members: num_members,
             strangers: num_strangers,
+            tasks: Handle::try_current().map_or(0, |own| own.metrics().num_alive_tasks()),
             sessions: sessions.into_iter().map(|session| self.session(session)).collect(),
         }
     }

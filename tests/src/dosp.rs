@@ -110,6 +110,12 @@ impl Hub {
         process.output(Duration::from_secs(10))
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// kill -9.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()

@@ -126,7 +126,7 @@ mod tests {
         r#""listen":["0.0.0.0:7744"],"up_for_ns":90000000000,"compression":false,"rx_frames":5,"#,
         r#""tx_frames":6,"sessions_cut":0,"dropped":{"queue_delay":7,"queue_full":8},"#,
         r#""fingerprint":"OLGW5-BBCYQ-D7W3I-JQ2IP","closed":true,"#,
-        r#""members":3,"strangers":2,"sessions":[{"vip":"10.1.2.2","name":"bob","#,
+        r#""members":3,"strangers":2,"tasks":11,"sessions":[{"vip":"10.1.2.2","name":"bob","#,
         r#""addr":"192.0.2.7:5000","admin":true,"hash":null,"up_for_ns":60000000000,"#,
         r#""rx_frames":1,"tx_frames":2,"queued_bytes":3000,"congestion":"bbr","#,
         r#""rtt_ns":25000000,"delivery_rate":1250000},{"vip":"10.1.2.3","name":null,"addr":"192.0.2.8:5000","#,

@@ -90,6 +90,9 @@ pub struct Status {
     pub members: usize,
     /// How many connections have not joined a closed hub yet.
     pub strangers: usize,
+    /// Tasks that the hub has: so many for each session, and some of its own.
+    #[serde(default)]
+    pub tasks: usize,
     /// The sessions, by vIP.
     pub sessions: Vec<SessionStatus>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use dosp_proto::member;
 use dosp_proto::vip::{Network, Vip};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 use super::{Link, Offload, Queue, nanos, number};
 use crate::engine::{Drops, PeerReport, TunnelState, Version};
@@ -64,6 +65,9 @@ pub struct Status {
     /// How the connection with the hub fares; `null` while there is none.
     #[serde(default)]
     pub link: Option<Link>,
+    /// Tasks that the program has, those of open requests included: flat, however long it runs.
+    #[serde(default)]
+    pub tasks: usize,
 }
 
 /// The network of another hub.
@@ -233,6 +237,7 @@ impl Status {
             queue: Some(report.queue.into()),
             offload: report.offload.map(Offload::from),
             link: report.path.map(Link::from),
+            tasks: Handle::try_current().map_or(0, |own| own.metrics().num_alive_tasks()),
         }
     }
 }

@@ -1,0 +1,73 @@
+//! Whether what is sent arrives, and is counted on both sides.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use dosp_tests::{Agent, wait_until};
+use serde_json::Value;
+
+use crate::site::{NUM_STEADY, Site};
+
+const NUM_ECHOES: u64 = 100;
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Frames that one agent sent another, and that this one has from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pair {
+    sent: u64,
+    received: u64,
+}
+
+/// What does not add up. Over the whole run nobody has more than was sent: a connection that breaks takes
+/// with it what was under way. While nothing happens all that is sent arrives.
+pub(crate) fn reconcile(site: &Site) -> Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    for (a, b) in pairs(site) {
+        let name = format!("{} to {}", a.vip, b.vip);
+        let before = Pair::between(a, b)?;
+        if before.received > before.sent {
+            complaints.push(format!("{name}: more arrived than was sent: {before:?}"));
+        }
+        let echoes = format!("ping -q -n -i 0.01 -W 2 -c {NUM_ECHOES} {}", b.vip);
+        let said = a.ns().sh(&echoes)?;
+        if !said.stdout.contains(" 0% packet loss") {
+            complaints.push(format!("{name}: echoes were lost in peace: {said}"));
+            continue;
+        }
+        let settled = wait_until("what is under way arrives", SETTLE_TIMEOUT, || {
+            let Pair { sent, received } = Pair::between(a, b)?;
+            let new = sent - before.sent;
+            Ok(new >= NUM_ECHOES && received - before.received == new)
+        });
+        if let Err(error) = settled {
+            let after = Pair::between(a, b)?;
+            complaints.push(format!("{name}: {before:?} became {after:?}: {error}"));
+        }
+    }
+    Ok(complaints)
+}
+
+/// All that lived as long as the site, in both directions.
+fn pairs(site: &Site) -> impl Iterator<Item = (&Agent, &Agent)> {
+    let steady = &site.agents[..NUM_STEADY];
+    steady
+        .iter()
+        .flat_map(move |a| steady.iter().map(move |b| (a, b)))
+        .filter(|(a, b)| a.vip != b.vip)
+}
+
+impl Pair {
+    fn between(a: &Agent, b: &Agent) -> Result<Self> {
+        Ok(Self {
+            sent: count(&a.host().status()?, &b.vip, "tx_frames")?,
+            received: count(&b.host().status()?, &a.vip, "rx_frames")?,
+        })
+    }
+}
+
+fn count(status: &Value, peer: &str, name: &str) -> Result<u64> {
+    let peers = status["peers"].as_array().context("peers")?;
+    let peer =
+        peers.iter().find(|entry| entry["vip"] == peer).with_context(|| format!("no {peer}"))?;
+    peer[name].as_u64().with_context(|| format!("{name} in {peer}"))
+}

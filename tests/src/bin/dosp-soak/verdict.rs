@@ -1,0 +1,105 @@
+//! Whether what a program takes grows.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::sample::{Program, Sample};
+
+/// Fewer samples of a process say nothing.
+const MIN_SAMPLES: usize = 6;
+/// So much more memory is no growth, in KiB: buffers that are kept for the next burst.
+const MEMORY_SLACK: u64 = 2 * 1024;
+
+/// One of the figures.
+struct Figure {
+    name: &'static str,
+    of: fn(&Sample) -> u64,
+    slack: u64,
+}
+
+const FIGURES: [Figure; 4] = [
+    Figure { name: "memory in KiB", of: |sample| sample.memory, slack: MEMORY_SLACK },
+    Figure { name: "descriptors", of: |sample| sample.descriptors, slack: 0 },
+    Figure { name: "threads", of: |sample| sample.threads, slack: 0 },
+    Figure { name: "tasks", of: |sample| sample.tasks, slack: 0 },
+];
+
+/// What grows: of a process that lived for long the least of the last third is more than the most of the
+/// first third. What comes and goes does neither.
+pub(crate) fn judge(samples: &[Sample]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for ((program, pid), of_one) in by_process(samples) {
+        if of_one.len() < MIN_SAMPLES {
+            continue;
+        }
+        let third = of_one.len() / 3;
+        for Figure { name, of, slack } in FIGURES {
+            let values: Vec<u64> = of_one.iter().map(|sample| of(sample)).collect();
+            let most = values[..third].iter().max().copied().unwrap_or_default();
+            let least = values[values.len() - third..].iter().min().copied().unwrap_or_default();
+            if least > most + slack {
+                complaints
+                    .push(format!("{program} ({pid}) grows: {name} were {most}, are {least}"));
+            }
+        }
+    }
+    complaints
+}
+
+/// First and last figures of those that lived for long.
+pub(crate) fn summary(samples: &[Sample]) -> String {
+    let mut text = String::new();
+    for ((program, pid), of_one) in by_process(samples) {
+        let (Some(first), Some(last)) = (of_one.first(), of_one.last()) else { continue };
+        write!(text, "{program} ({pid}), {} samples:", of_one.len()).unwrap_or_default();
+        for Figure { name, of, .. } in FIGURES {
+            write!(text, " {name} {} → {};", of(first), of(last)).unwrap_or_default();
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn by_process(samples: &[Sample]) -> BTreeMap<(Program, u32), Vec<&Sample>> {
+    let mut processes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for sample in samples {
+        processes.entry((sample.program, sample.pid)).or_default().push(sample);
+    }
+    processes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn samples(memory: &[u64], tasks: &[u64]) -> Vec<Sample> {
+        let sample = |(i, (&memory, &tasks)): (usize, (&u64, &u64))| Sample {
+            at: Duration::from_secs(i as u64),
+            program: Program::Agent(0),
+            pid: 7,
+            memory,
+            descriptors: 12,
+            threads: 2,
+            tasks,
+        };
+        memory.iter().zip(tasks).enumerate().map(sample).collect()
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_no_growth() {
+        let flat = samples(&[9_000, 12_000, 10_000, 11_000, 13_900, 14_000], &[5, 9, 6, 9, 7, 5]);
+        assert_eq!(judge(&flat), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_only_grows_is_told() {
+        let growing = samples(&[9_000, 9_000, 9_500, 10_000, 11_100, 11_200], &[5, 5, 6, 6, 6, 6]);
+        let said = judge(&growing);
+        assert!(said[0].contains("memory in KiB were 9000, are 11100"), "{said:?}");
+        assert!(said[1].contains("tasks were 5, are 6"), "{said:?}");
+        assert_eq!(said.len(), 2);
+        assert_eq!(judge(&growing[..5]), Vec::<String>::new(), "too few to tell");
+    }
+}
