@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{LogFormat, Settings};
+use crate::config::{LogFormat, NetworkName, Settings, Sources};
 pub(crate) use args::{
-    Ask, Call, Json, Listen, OwnLink, PeerArg, Ping, Secret, Send, Trust, Up, Whois,
+    Ask, Call, Json, Listen, OwnLink, PeerArg, Ping, Secret, Send, Trust, Up, Wait, Whois,
 };
 
 /// Puts this host into a virtual network through a DoSP hub.
@@ -27,6 +27,10 @@ pub(crate) struct Global {
     /// Configuration file [default: /etc/dosp/agent.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// One of several networks of this host: /etc/dosp/agent/NAME.toml, interface dosp-NAME,
+    /// and a state folder and a local socket of its own
+    #[arg(long, global = true, value_name = "NAME", env = "DOSP_NETWORK", hide_env_values = true)]
+    network: Option<NetworkName>,
     /// Folder of keys and of what is known of peers [default: /var/lib/dosp/agent]
     #[arg(long, global = true, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -55,6 +59,8 @@ pub(crate) enum Command {
     Leave,
     /// End the running agent
     Down,
+    /// Wait until the network is up, also for an agent that is not there yet
+    Wait(Wait),
     /// Show what the running agent is doing
     Status(Json),
     /// Show the peers that this host has spoken to
@@ -102,6 +108,7 @@ impl Command {
             | Self::Up(_)
             | Self::Down
             | Self::Leave
+            | Self::Wait(_)
             | Self::Status(_)
             | Self::Peers(_)
             | Self::Ip { .. }
@@ -113,6 +120,12 @@ impl Command {
 }
 
 impl Cli {
+    /// Where the settings of this command come from.
+    pub(crate) fn sources(&self) -> Sources {
+        let Global { config, network, .. } = &self.global;
+        Sources { arguments: self.settings(), file: config.clone(), network: network.clone() }
+    }
+
     /// What the command line sets.
     pub(crate) fn settings(&self) -> Settings {
         let Global { state, socket, log, log_format, .. } = &self.global;

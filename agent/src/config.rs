@@ -1,6 +1,8 @@
 //! Settings: command line, then environment, then file, then defaults.
 
+mod network_name;
 mod secrets;
+mod sources;
 
 use std::fmt::Display;
 use std::fs::File;
@@ -19,7 +21,9 @@ use crate::engine::{C2c, Version1};
 use crate::known_peers::TrustPolicy;
 use crate::link::HubAddr;
 use crate::private::{self, PrivateFileError};
+pub use network_name::{NetworkName, NetworkNameError};
 pub use secrets::Secrets;
+pub use sources::Sources;
 
 /// Read where no other file is named, if it exists.
 pub const DEFAULT_PATH: &str = "/etc/dosp/agent.toml";

@@ -1,6 +1,6 @@
 //! What a command that did not do its work says, and with which code it exits.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io;
 use std::process::ExitCode;
 
@@ -44,7 +44,7 @@ impl Failure {
     }
 
     /// A failure in words only.
-    pub fn text(exit: Exit, text: impl Display + Send + Sync + std::fmt::Debug + 'static) -> Self {
+    pub fn text(exit: Exit, text: impl Display + Send + Sync + fmt::Debug + 'static) -> Self {
         Self::new(exit, anyhow::Error::msg(text))
     }
 
@@ -72,11 +72,17 @@ impl Failure {
     pub fn report(&self) -> ExitCode {
         if !self.silent {
             let hint = self.hint.as_ref().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-            let text = format!("dosp-agent: {:#}\n{hint}", self.error);
+            let text = format!("dosp-agent: {self}\n{hint}");
             // Where standard error is gone too, the code is all that is left to say.
             io::Write::write_all(&mut io::stderr(), text.as_bytes()).ok();
         }
         ExitCode::from(self.exit as u8)
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use dosp_proto::vip::Network;
 
 use crate::engine::Overlay;
-use crate::netcfg::{Conflict, NetConfig, NetError};
+use crate::netcfg::{Conflict, NetConfig, NetError, route_command};
 
 /// What the host does when the agent has got, or changed, its place in the network.
 pub trait Host: Send + 'static {
@@ -78,6 +78,26 @@ pub enum HostError {
         /// What is in the way; never empty.
         conflicts: Vec<Conflict>,
     },
+    /// This process may not set the interface up, and whoever may has not done it.
+    #[error("the interface '{ifname}' is not set up for {} in {}", overlay.vip, overlay.network)]
+    NotSetUp {
+        /// The interface's name.
+        ifname: String,
+        /// What it has to be set up for.
+        overlay: Overlay,
+        /// By which commands; never empty.
+        commands: Vec<String>,
+        /// Why this process may not.
+        source: NetError,
+    },
+    /// This process may not route the network, and whoever may has not done it.
+    #[error("root has to run '{command}'")]
+    NotRouted {
+        /// By which command.
+        command: String,
+        /// Why this process may not.
+        source: NetError,
+    },
     /// The kernel says no.
     #[error(transparent)]
     Net(#[from] NetError),
@@ -115,7 +135,28 @@ impl TunHost {
         if !conflicts.is_empty() {
             return Err(HostError::Conflict { network, conflicts });
         }
-        Ok(self.net.add_route(&self.ifname, network).await?)
+        match self.net.add_route(&self.ifname, network).await {
+            Err(source) if source.is_permission() => {
+                if self.net.has_route(&self.ifname, network).await? {
+                    return Ok(());
+                }
+                let command = route_command(&self.ifname, network);
+                Err(HostError::NotRouted { command, source })
+            }
+            added => Ok(added?),
+        }
+    }
+
+    async fn set_up(&self, before: Option<Overlay>, overlay: Overlay) -> Result<(), NetError> {
+        let Overlay { vip, network } = overlay;
+        match before {
+            None => self.net.configure(&self.ifname, vip, network, self.mtu).await,
+            Some(before) => {
+                let (old, new) = ((before.vip, before.network), (vip, network));
+                self.net.readdress(&self.ifname, old, new).await?;
+                self.restore_routes().await
+            }
+        }
     }
 
     /// The kernel may have taken them along with an address.
@@ -150,15 +191,18 @@ impl Host for TunHost {
                 return Err(HostError::Conflict { network, conflicts });
             }
         }
-        match before {
-            None => self.net.configure(&self.ifname, vip, network, self.mtu).await?,
-            Some(before) => {
-                let (old, new) = ((before.vip, before.network), (vip, network));
-                self.net.readdress(&self.ifname, old, new).await?;
-                self.restore_routes().await?;
+        match self.set_up(before, overlay).await {
+            // An interface that root made for this user, who may use it and not change it.
+            Err(source) if source.is_permission() => {
+                let commands = self.net.missing(&self.ifname, vip, network, self.mtu).await?;
+                if commands.is_empty() {
+                    return Ok(());
+                }
+                let ifname = self.ifname.clone();
+                Err(HostError::NotSetUp { ifname, overlay, commands, source })
             }
+            set_up => Ok(set_up?),
         }
-        Ok(())
     }
 
     async fn route(&mut self, networks: &[Network], hub: IpAddr) -> Vec<(Network, HostError)> {
@@ -169,7 +213,9 @@ impl Host for TunHost {
             let stays = networks.contains(&network) && !holds(network, hub);
             if stays {
                 routed.push(network);
-            } else if let Err(error) = self.net.delete_route(&self.ifname, network).await {
+            } else if let Err(error) = self.net.delete_route(&self.ifname, network).await
+                && !error.is_permission()
+            {
                 tracing::warn!(%network, error = %error, "a route stays");
                 // Taken back with the next change, or with the interface.
                 self.routed.push(network);

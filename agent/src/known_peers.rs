@@ -186,6 +186,11 @@ impl KnownPeers {
         }
     }
 
+    /// Trusts new keys by `policy` from now on; returns whether that is another one than before.
+    pub fn set_policy(&mut self, policy: TrustPolicy) -> bool {
+        std::mem::replace(&mut self.policy, policy) != policy
+    }
+
     /// Whether a session with the owner of `key` at `vip` may be used. Changes nothing.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ pub mod host;
 pub mod hosts;
 pub mod known_peers;
 pub mod link;
+mod log;
 pub mod netcfg;
 pub mod node;
 pub mod peer_name;
@@ -40,12 +41,10 @@ mod test_log;
 pub mod tun;
 
 use std::process::ExitCode;
-use std::sync::Mutex;
-
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, Secret};
-use crate::config::{ConfigError, LogFormat, Settings};
+use crate::cmd::up::Reload;
+use crate::config::{ConfigError, Settings};
 use crate::failure::{Exit, Failure};
 
 /// Runs the command line `cli`.
@@ -53,25 +52,26 @@ use crate::failure::{Exit, Failure};
 /// # Errors
 /// What the command ended with; see [`Failure::report`].
 pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
-    let environment = Settings::from_environment(|name| std::env::var(name).ok())?;
-    let file = Settings::from_file(cli.global.config.as_deref())?;
-    let settings = cli.settings().or(environment).or(file);
+    let sources = cli.sources();
+    let settings = sources.read()?;
     if let Command::Up(up) = &cli.command
         && up.detach
     {
         return detach::start();
     }
-    start_logging(cli, &settings)?;
+    let log = start_logging(cli, &settings)?;
+    let reload = Reload { sources, log };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(dispatch(&cli.command, settings)).map(|()| ExitCode::SUCCESS)
+    runtime.block_on(dispatch(&cli.command, settings, reload)).map(|()| ExitCode::SUCCESS)
 }
 
-async fn dispatch(command: &Command, settings: Settings) -> Result<(), Failure> {
+async fn dispatch(command: &Command, settings: Settings, reload: Reload) -> Result<(), Failure> {
     match command {
         Command::Join { string } => cmd::join::run(string, &settings),
-        Command::Up(up) => cmd::up::run(settings, up.detached).await,
+        Command::Up(up) => cmd::up::run(settings, up.detached, reload).await,
         Command::Leave => cmd::leave::run(&settings).await,
         Command::Down => cmd::down(&settings).await,
+        Command::Wait(args) => cmd::wait::run(args, &settings).await,
         Command::Status(args) => cmd::status::status(args, &settings).await,
         Command::Peers(args) => cmd::status::peers(args, &settings).await,
         Command::Ip { peer } => cmd::status::ip(peer.as_ref(), &settings).await,
@@ -87,32 +87,18 @@ async fn dispatch(command: &Command, settings: Settings) -> Result<(), Failure> 
     }
 }
 
-fn start_logging(cli: &Cli, settings: &Settings) -> Result<(), Failure> {
+fn start_logging(cli: &Cli, settings: &Settings) -> Result<log::LogFilter, Failure> {
     let up = match &cli.command {
         Command::Up(up) => Some(up),
         _ => None,
     };
     let default = if up.is_some() { "info" } else { "warn" };
-    let filter = settings.log.as_deref().unwrap_or(default);
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
-        Failure::new(Exit::Usage, error)
-            .context(format!("the log filter '{filter}'"))
-            .hint("write error, warn, info, debug or trace")
-    })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
-    let json = settings.log_format == Some(LogFormat::Json);
+    let mut file = None;
     if up.is_some_and(|up| up.detached) {
         detach::leave_session()?;
-        let log = Mutex::new(detach::CappedLog::beside(&settings.socket())?);
-        let builder = builder.with_ansi(false).with_writer(log);
-        if json { builder.json().init() } else { builder.init() }
-    } else {
-        let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none();
-        let builder = builder.with_ansi(colour).with_writer(std::io::stderr);
-        if json { builder.json().init() } else { builder.init() }
+        file = Some(detach::CappedLog::beside(&settings.socket())?);
     }
-    Ok(())
+    log::start(settings, default, file)
 }
 
 impl From<ConfigError> for Failure {

@@ -4,6 +4,8 @@
 //! the process, however that ends, and its addresses and routes with it. Nothing else on the host
 //! is touched.
 
+mod inspect;
+
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -17,6 +19,8 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, RouteMessageBuilder};
 use tokio::task::JoinHandle;
+
+pub use inspect::route_command;
 
 /// Packets that wait in the TUN while the agent is busy. The kernel's 500 overflow on one burst of
 /// a fast sender.
@@ -98,6 +102,12 @@ pub enum NetError {
         /// What the kernel said.
         source: Box<rtnetlink::Error>,
     },
+    /// The addresses of this host could not be read.
+    #[error("list the addresses")]
+    ListAddresses {
+        /// What the kernel said.
+        source: Box<rtnetlink::Error>,
+    },
 }
 
 impl NetError {
@@ -112,7 +122,8 @@ impl NetError {
             | Self::DeleteAddress { source, .. }
             | Self::AddRoute { source, .. }
             | Self::DeleteRoute { source, .. }
-            | Self::ListRoutes { source } => errno(source),
+            | Self::ListRoutes { source }
+            | Self::ListAddresses { source } => errno(source),
         };
         matches!(errno.map(Errno::from_raw), Some(Errno::EPERM | Errno::EACCES))
     }
@@ -294,16 +305,7 @@ impl NetConfig {
         {
             conflicts.push(Conflict::Hub { addr });
         }
-        let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
-        let routes: Vec<RouteMessage> = self
-            .handle
-            .route()
-            .get(all)
-            .execute()
-            .try_collect()
-            .await
-            .map_err(|source| NetError::ListRoutes { source: Box::new(source) })?;
-        for route in routes {
+        for route in self.routes().await? {
             let Some((addr, prefix_len)) = overlapping_prefix(&route, network) else {
                 continue;
             };
@@ -333,12 +335,7 @@ impl NetConfig {
     }
 
     async fn index_of(&self, ifname: &str) -> Result<u32, NetError> {
-        let lookup =
-            |source| NetError::Lookup { ifname: ifname.to_owned(), source: Box::new(source) };
-        let mut links = self.handle.link().get().match_name(ifname).execute();
-        let link = links.try_next().await.map_err(lookup)?;
-        let link = link.ok_or_else(|| lookup(rtnetlink::Error::RequestFailed))?;
-        Ok(link.header.index)
+        Ok(self.link(ifname).await?.header.index)
     }
 
     /// For words only: an interface that went meanwhile is shown by its number.

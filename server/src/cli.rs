@@ -3,17 +3,20 @@
 mod ask;
 mod failure;
 mod init;
+mod log;
 mod members;
 mod peers;
+mod reload;
 mod run_args;
+mod service;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use dosp_server::config::{ConfigError, LogFormat, Settings};
+use dosp_server::config::{ConfigError, Settings};
 use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::server::{ControlServer, SocketError};
 use dosp_server::{Config, HubHandle, Server, nofile};
@@ -26,7 +29,9 @@ use ask::{AdminArgs, StatusArgs};
 use init::InitArgs;
 use members::{InviteArgs, NodesArgs};
 use peers::PeersArgs;
+use reload::{Reload, Sources};
 use run_args::{Place, RunArgs};
+use service::Word;
 
 /// The DoSP hub: routes frames by vIP and cannot read them.
 #[derive(Debug, Parser)]
@@ -107,17 +112,19 @@ fn check(file: &Path) -> anyhow::Result<()> {
 
 fn run(args: RunArgs) -> anyhow::Result<()> {
     let place = Place { config: args.config.clone(), ..Place::default() };
-    let file = place.file()?;
-    let settings = args.into_settings().or(env()?).or(file);
-    settings.check()?;
-    let mut config = Config::from(settings);
-    start_log(&config);
+    let sources = Sources { arguments: args.into_settings(), place };
+    let running = sources.read()?;
+    let mut config = running.clone();
+    let level = log::start(&config);
     limit_clients(&mut config);
+    let max_clients = config.max_clients.min(config.network.assignable().len());
+    info!(max_clients, network = %config.network, "starting");
+    let reload = Reload { sources, level, running };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(serve(&config))
+    runtime.block_on(serve(&config, reload))
 }
 
 fn env() -> Result<Settings, ConfigError> {
@@ -127,10 +134,11 @@ fn env() -> Result<Settings, ConfigError> {
     })
 }
 
-async fn serve(config: &Config) -> anyhow::Result<()> {
+async fn serve(config: &Config, reload: Reload) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let server = Server::bind(config)?;
     let control = start_control(config, server.handle()).await?;
     let stop = shutdown.clone();
@@ -141,9 +149,22 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         }
         stop.cancel();
     });
-    server.run(shutdown).await;
+    let service = AbortOnDropHandle::new(tokio::spawn(service::follow(server.handle())));
+    tokio::spawn(reload.on_hangup(hangup, server.handle(), shutdown.clone()));
+    let stopping = tokio::spawn(say_stopping(shutdown.clone(), service));
+    server.run(shutdown.clone()).await;
+    // Where the listeners have failed nobody has said so yet.
+    shutdown.cancel();
+    stopping.await.context("tell the service manager")?;
     drop(control);
     Ok(())
+}
+
+/// After what `service` has told, nothing but that.
+async fn say_stopping(shutdown: CancellationToken, service: AbortOnDropHandle<()>) {
+    shutdown.cancelled().await;
+    drop(service);
+    service::say(Word::Stopping).await;
 }
 
 /// The local socket, until the task is dropped. At its default place it may be missing: a hub needs no
@@ -166,19 +187,6 @@ async fn start_control(
     }
 }
 
-fn start_log(config: &Config) {
-    let wants_no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let log = tracing_subscriber::fmt()
-        .with_max_level(config.log)
-        .with_writer(io::stderr)
-        .with_target(false)
-        .with_ansi(!wants_no_color && io::stderr().is_terminal());
-    match config.log_format {
-        LogFormat::Human => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-}
-
 /// Every session needs a file: the system's limit is a limit on clients as well.
 fn limit_clients(config: &mut Config) {
     let wanted = config.max_clients.min(config.network.assignable().len());
@@ -187,7 +195,7 @@ fn limit_clients(config: &mut Config) {
             warn!(max_clients = allowed, wanted, "fewer clients: the limit on open files is low");
             config.max_clients = allowed;
         }
-        Ok(_) => info!(max_clients = wanted, network = %config.network, "starting"),
+        Ok(_) => {}
         Err(reason) => warn!(%reason, "the limit on open files is unknown"),
     }
 }

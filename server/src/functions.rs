@@ -6,7 +6,7 @@
 mod program;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use dosp_proto::frame::{self, FrameType};
@@ -76,26 +76,44 @@ pub(crate) enum CallError {
 /// All functions of a hub.
 #[derive(Debug)]
 pub(crate) struct Functions {
-    has_built_in: bool,
-    programs: BTreeMap<String, Arc<Program>>,
+    offered: RwLock<Offered>,
     running: Semaphore,
     started_at: Instant,
 }
 
+/// What can be called now.
+#[derive(Debug)]
+struct Offered {
+    has_built_in: bool,
+    programs: BTreeMap<String, Arc<Program>>,
+}
+
+impl Offered {
+    fn new(has_built_in: bool, programs: &BTreeMap<String, Program>) -> Self {
+        let shared = |(name, program): (&String, &Program)| (name.clone(), program.clone().into());
+        Self { has_built_in, programs: programs.iter().map(shared).collect() }
+    }
+}
+
 impl Functions {
     pub(crate) fn new(has_built_in: bool, programs: &BTreeMap<String, Program>) -> Self {
-        let shared = |(name, program): (&String, &Program)| (name.clone(), program.clone().into());
         Self {
-            has_built_in,
-            programs: programs.iter().map(shared).collect(),
+            offered: RwLock::new(Offered::new(has_built_in, programs)),
             running: Semaphore::new(MAX_RUNNING),
             started_at: Instant::now(),
         }
     }
 
+    /// Offers these instead of all that were offered before; calls under way go on.
+    pub(crate) fn replace(&self, has_built_in: bool, programs: &BTreeMap<String, Program>) {
+        let mut offered = self.offered.write().unwrap_or_else(PoisonError::into_inner);
+        *offered = Offered::new(has_built_in, programs);
+    }
+
     /// What `name` stands for. A program hides the built-in function of its name.
     pub(crate) fn lookup(&self, name: &str, is_admin: bool) -> Result<Function, CallError> {
-        if let Some(program) = self.programs.get(name) {
+        let offered = self.offered.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = offered.programs.get(name) {
             if program.allow == Allow::Admin && !is_admin {
                 return Err(CallError::Forbidden);
             }
@@ -108,7 +126,11 @@ impl Functions {
             "clients" => BuiltIn::Clients,
             _ => return Err(CallError::NotFound),
         };
-        if self.has_built_in { Ok(Function::BuiltIn(built_in)) } else { Err(CallError::NotFound) }
+        if offered.has_built_in {
+            Ok(Function::BuiltIn(built_in))
+        } else {
+            Err(CallError::NotFound)
+        }
     }
 
     pub(crate) fn built_in(&self, function: BuiltIn, num_clients: usize) -> String {

@@ -1,6 +1,7 @@
 //! A running hub, for those on its machine who look after it.
 
 mod peers;
+mod reload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -108,6 +108,24 @@ impl Hub {
         self
     }
 
+    /// Lets others be administrators than before; returns whether they are others. Then nobody is one any
+    /// more who has not shown a token since.
+    pub fn set_admin(&mut self, access: AdminAccess) -> bool {
+        if self.admin.access == access {
+            return false;
+        }
+        self.admin.access = access;
+        for session in self.sessions.values_mut() {
+            session.is_admin = false;
+        }
+        true
+    }
+
+    /// Takes so many sessions from now on; those that are there stay.
+    pub fn set_max_clients(&mut self, max_clients: usize) {
+        self.max_clients = max_clients;
+    }
+
     /// The network that the vIPs come from.
     #[must_use]
     pub fn network(&self) -> Network {

@@ -32,8 +32,8 @@ use crate::buffers::BufferPool;
 use crate::config::Config;
 use crate::functions::Functions;
 use crate::hub::{
-    EXIT_KICKED, Effect, FrameCounters, Hub, HubReport, Outcome, Refused, SessionId, SessionVip,
-    exit_frame, text_frame,
+    AdminAccess, EXIT_KICKED, Effect, FrameCounters, Hub, HubReport, Outcome, Refused, SessionId,
+    SessionVip, exit_frame, text_frame,
 };
 use crate::queue::{DropCounters, Limits, MAX_BATCH_LEN, Outbox};
 use crate::routes::Routes;
@@ -167,6 +167,13 @@ impl Shared {
     /// How many clients there are.
     pub(crate) fn num_sessions(&self) -> usize {
         self.hub().num_sessions()
+    }
+
+    /// From now on takes so many clients, and lets these administer it; returns whether others did before.
+    pub(crate) fn limit(&self, max_clients: usize, access: AdminAccess) -> bool {
+        let mut hub = self.hub();
+        hub.set_max_clients(max_clients);
+        hub.set_admin(access)
     }
 
     /// Tells one state of the routes from the next.

@@ -12,6 +12,7 @@
 //! | [`liar`] | a hub that lies about tunnels |
 //! | [`member`] | a member of a closed hub that only joins |
 //! | [`published`] | the published Python package, a virtual environment a version |
+//! | [`supervisor`] | a service manager that is told how a program is |
 //! | [`ssh`] | a throw-away ssh server, its client, scp |
 //! | [`wait`] | waiting for a condition, with a deadline |
 //!
@@ -32,6 +33,7 @@ pub mod netns;
 pub mod process;
 pub mod published;
 pub mod ssh;
+pub mod supervisor;
 pub mod wait;
 
 pub use courier::Courier;
@@ -40,6 +42,7 @@ pub use federation::Federation;
 pub use liar::{Liar, Lie};
 pub use netns::{Host, Net};
 pub use process::{Output, Process};
+pub use supervisor::Supervisor;
 pub use wait::{wait_for, wait_until};
 
 /// Whether this process may make namespaces.

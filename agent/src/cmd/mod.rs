@@ -11,6 +11,7 @@ pub(crate) mod send;
 pub(crate) mod status;
 pub(crate) mod trust;
 pub(crate) mod up;
+pub(crate) mod wait;
 pub(crate) mod whois;
 
 use std::path::Path;
@@ -43,7 +44,7 @@ use crate::tun::ChannelTun;
 const TCP_AND_IP_HEADERS_LEN: u16 = 40;
 /// Joins a hub that nobody named.
 const NO_HUB_HINT: &str = "join one: dosp-agent join STRING, or name one: dosp-agent up HUB, or \
-                           hub = \"HUB\" in /etc/dosp/agent.toml";
+                           hub = \"HUB\" in the configuration file";
 
 /// Ends the running agent. Where none runs, what a killed one left is removed.
 pub(crate) async fn down(settings: &Settings) -> Result<(), Failure> {

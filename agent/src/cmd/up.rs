@@ -1,5 +1,8 @@
 //! `dosp-agent up`: the agent itself.
 
+mod reload;
+mod service;
+
 use std::io::Write;
 use std::sync::Arc;
 
@@ -23,14 +26,13 @@ use crate::node::{Node, NodeConfig, NodeError, NodeHandle};
 use crate::peer_name::PeerName;
 use crate::state::NetworkState;
 use crate::tun::{LinuxTun, TunError};
+pub(crate) use reload::Reload;
+use service::Service;
 
 /// Runs until a signal or `dosp-agent down`.
-pub(crate) async fn run(settings: Settings, detached: bool) -> Result<(), Failure> {
+pub(crate) async fn run(settings: Settings, detached: bool, reload: Reload) -> Result<(), Failure> {
     let network = Network::of(&settings)?;
-    let mtu = settings.mtu().ok_or_else(|| {
-        Failure::text(Exit::Usage, "the MTU is too small for IPv4").hint("give at least 576")
-    })?;
-    let shields_up = settings.shields_up.unwrap_or_default();
+    let mtu = mtu(&settings)?;
     let state = Arc::new(NetworkState::open(&settings.state(), &network.folder)?);
     let key = state.identity(&mut rand::make_rng::<StdRng>())?;
     let known = state.known_peers(*key.public(), settings.trust())?;
@@ -49,19 +51,21 @@ pub(crate) async fn run(settings: Settings, detached: bool) -> Result<(), Failur
     };
     let hub = network.hub();
     let tun_name = settings.tun().to_owned();
-    let surroundings =
-        Surroundings { hub: hub.clone(), tun: Some(tun_name), mtu: Some(mtu), shields_up };
+    let surroundings = Surroundings { hub: hub.clone(), tun: Some(tun_name), mtu: Some(mtu) };
     let (node, handle) = Node::new(config, Some(tun), host);
     let stop = CancellationToken::new();
     let interrupted = stop_on_signals(stop.clone())?;
+    reload.start(settings.clone(), handle.clone(), stop.clone(), detached)?;
     tokio::spawn(announce(handle.clone(), surroundings.clone(), detached));
     let keepers = [
         tokio::spawn(keep_known_peers(handle.known_peers(), Arc::clone(&state))),
         tokio::spawn(keep_hub_key(handle.clone(), Arc::clone(&state), network.join.is_some())),
         tokio::spawn(keep_names(handle.names(), settings, HostsFile::default())),
     ];
+    let service = Service::start(handle.clone(), hub.clone());
     tokio::spawn(control.run(handle, surroundings, stop.clone()));
     let ended = node.run(stop).await;
+    service.stop().await;
     // With the node its last word is there; it is kept before this process ends.
     for keeper in keepers {
         keeper.await.map_err(|error| Failure::new(Exit::Failed, error))?;
@@ -71,6 +75,15 @@ pub(crate) async fn run(settings: Settings, detached: bool) -> Result<(), Failur
         ended => ended.map_err(|error| super::ended(error, &hub))?,
     }
     if interrupted.is_cancelled() { Err(Failure::interrupted()) } else { Ok(()) }
+}
+
+/// In bytes. That of an interface that was made for this user is its maker's to choose.
+fn mtu(settings: &Settings) -> Result<u16, Failure> {
+    let made = LinuxTun::mtu_made_for_us(settings.tun());
+    let settings = Settings { mtu: settings.mtu.or(made), ..Settings::default() };
+    settings.mtu().ok_or_else(|| {
+        Failure::text(Exit::Usage, "the MTU is too small for IPv4").hint("give at least 576")
+    })
 }
 
 /// Stores that the hub has let this host in: the join key is used up, and no other hub will do.
@@ -162,8 +175,8 @@ fn stop_on_signals(stop: CancellationToken) -> Result<CancellationToken, Failure
 /// Says on standard output that the network is up, and what that means for this host.
 async fn announce(handle: NodeHandle, surroundings: Surroundings, detached: bool) {
     let Some(overlay) = handle.up().await else { return };
-    if !surroundings.shields_up {
-        let report = handle.report().await;
+    let report = handle.report().await;
+    if !report.as_ref().is_some_and(|report| report.shields_up) {
         let is_closed = report.as_ref().is_some_and(|report| report.is_closed);
         let has_others = report.is_some_and(|report| report.networks.iter().next().is_some());
         let who = match (is_closed, has_others) {
@@ -193,7 +206,8 @@ impl From<BindError> for Failure {
     fn from(error: BindError) -> Self {
         let hint = match &error {
             BindError::Running { .. } => {
-                "'dosp-agent down' ends it; --socket and --tun make room for a second one"
+                "'dosp-agent down' ends it; --network NAME, or --socket and --tun, make room for a \
+                 second one"
             }
             BindError::Io { source, .. }
                 if source.kind() == std::io::ErrorKind::PermissionDenied =>
@@ -210,7 +224,7 @@ impl From<BindError> for Failure {
 impl From<TunError> for Failure {
     fn from(error: TunError) -> Self {
         let exit = match &error {
-            TunError::NoPrivilege { .. } => Exit::NoPrivilege,
+            TunError::NoPrivilege { .. } | TunError::DriverClosed { .. } => Exit::NoPrivilege,
             TunError::NameTaken { .. } | TunError::InvalidName { .. } => Exit::Usage,
             TunError::NoDriver { .. } | TunError::Create { .. } => Exit::Failed,
         };
@@ -236,6 +250,11 @@ impl From<HostError> for Failure {
             error @ HostError::Conflict { .. } => Self::new(Exit::Usage, error).hint(
                 "give the hub another network (dosp-server --network), or take this one with --force",
             ),
+            HostError::NotSetUp { ref commands, .. } => {
+                let hint = format!("have root run: {}", commands.join(" && "));
+                Self::new(Exit::NoPrivilege, error).hint(hint)
+            }
+            error @ HostError::NotRouted { .. } => Self::new(Exit::NoPrivilege, error),
         }
     }
 }

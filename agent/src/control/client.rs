@@ -100,6 +100,17 @@ impl Client {
         }
     }
 
+    /// Waits until the network is up; returns this host's vIP.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn up(mut self) -> Result<Vip, ControlError> {
+        match self.ask(&Request::Wait).await? {
+            Reply::Up { vip } => Ok(vip),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
     /// Sends a raw message; returns when the hub has it.
     ///
     /// # Errors

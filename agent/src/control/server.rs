@@ -128,7 +128,10 @@ pub async fn serve<S: AsyncRead + AsyncWrite>(
     let outcome = async {
         reader.read_until(b'\n', &mut line).await?;
         match serde_json::from_slice(&line) {
-            Ok(request) => answer(request, &mut writer, &handle, &surroundings, &stop).await,
+            Ok(request) => {
+                let ends = (&mut reader, &mut writer);
+                answer(request, ends, &handle, &surroundings, &stop).await
+            }
             Err(error) => {
                 let why = format!("the request cannot be read: {error}");
                 let kind = super::wire::FailureKind::Usage;
@@ -143,12 +146,13 @@ pub async fn serve<S: AsyncRead + AsyncWrite>(
 
 async fn answer(
     request: Request,
-    writer: &mut (impl AsyncWrite + Unpin),
+    (reader, writer): (&mut (impl AsyncRead + Unpin), &mut (impl AsyncWrite + Unpin)),
     handle: &NodeHandle,
     surroundings: &Surroundings,
     stop: &CancellationToken,
 ) -> io::Result<()> {
     match request {
+        Request::Wait => wait(reader, writer, handle).await,
         Request::Status => {
             let Some(report) = handle.report().await else { return Ok(()) };
             let status = Status::new(report, surroundings);
@@ -213,6 +217,21 @@ async fn answer(
             // Held open: its end tells the command that the process has ended.
             std::future::pending().await
         }
+    }
+}
+
+/// Answers once the network is up, or not at all: who waited may have gone, and so may the node.
+async fn wait(
+    reader: &mut (impl AsyncRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+    handle: &NodeHandle,
+) -> io::Result<()> {
+    tokio::select! {
+        up = handle.up() => match up {
+            Some(overlay) => write(writer, &Reply::Up { vip: overlay.vip }).await,
+            None => Ok(()),
+        },
+        gone = reader.read_u8() => gone.map(drop),
     }
 }
 

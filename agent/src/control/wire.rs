@@ -30,6 +30,8 @@ pub const MAX_LINE_LEN: u64 = 2 * 1024 * 1024;
 pub enum Request {
     /// What the agent is doing.
     Status,
+    /// Answer once the network is up.
+    Wait,
     /// Send a raw message.
     Send {
         /// To whom.
@@ -91,6 +93,11 @@ pub enum Request {
 pub enum Reply {
     /// To `Status`.
     Status(Box<Status>),
+    /// To `Wait`.
+    Up {
+        /// This host's vIP.
+        vip: Vip,
+    },
     /// To `Send`: the hub has it.
     Sent,
     /// To `Resolve`.

@@ -4,7 +4,7 @@ use dosp_proto::identity::Fingerprint;
 use dosp_proto::vip::Vip;
 
 use super::Engine;
-use crate::known_peers::{AcceptError, KnownPeer, NameError};
+use crate::known_peers::{AcceptError, KnownPeer, NameError, TrustPolicy};
 use crate::peer_name::PeerName;
 
 /// A change of whom to trust.
@@ -79,6 +79,23 @@ impl Engine {
                 Ok(forgotten)
             }
         }
+    }
+
+    /// Raises or lowers the shields, and trusts new keys by `trust` from now on.
+    pub fn protect(&mut self, shields_up: bool, trust: TrustPolicy) {
+        self.config.shields_up = shields_up;
+        if self.known.set_policy(trust) {
+            let vips: Vec<_> = self.peers.keys().copied().collect();
+            for vip in vips {
+                self.end_tunnels(vip);
+            }
+        }
+    }
+
+    /// Whether peers reach this host only when it has spoken to them.
+    #[must_use]
+    pub const fn has_shields_up(&self) -> bool {
+        self.config.shields_up
     }
 
     /// What was agreed under another trust is no good any more.

@@ -16,7 +16,7 @@ use crate::engine::{
     Drops, Echo, HubAnswer, HubRequest, MessageFailure, Overlay, PeerReport, QueueReport,
     RequestError, ResolveError, SendError, Trust, TrustError, TunnelReport, Version,
 };
-use crate::known_peers::{KnownPeer, KnownPeers};
+use crate::known_peers::{KnownPeer, KnownPeers, TrustPolicy};
 use crate::peer_name::PeerName;
 use crate::remote::RemoteNetworks;
 
@@ -130,6 +130,8 @@ pub struct NodeReport {
     pub name: Option<String>,
     /// The hub's key, where it has members.
     pub hub_key: Option<PublicKey>,
+    /// Whether peers reach this host only when it has spoken to them.
+    pub shields_up: bool,
     /// Whether only members are in the network.
     pub is_closed: bool,
     /// The networks of other hubs.
@@ -163,6 +165,8 @@ pub(super) enum Command {
     /// Ask for the tunnel with a peer.
     Tunnel(Vip, oneshot::Sender<Result<TunnelReport, SendFailure>>),
     Echo(Vip, Vec<u8>, oneshot::Sender<Result<Echo, SendFailure>>),
+    /// From now on shields are up or not, and new keys are trusted by this policy.
+    Protect(bool, TrustPolicy, oneshot::Sender<()>),
     Trust(Trust, oneshot::Sender<Result<KnownPeer, TrustError>>),
     Resolve(String, oneshot::Sender<Result<Vip, ResolveError>>),
     Listen(Listener),
@@ -307,6 +311,12 @@ impl NodeHandle {
     /// [`TrustError`].
     pub async fn trust(&self, change: Trust) -> Option<Result<KnownPeer, TrustError>> {
         self.command(|reply| Command::Trust(change, reply)).await
+    }
+
+    /// Raises or lowers the shields, and changes which new keys are trusted; `None` where the node ends
+    /// first.
+    pub async fn protect(&self, shields_up: bool, trust: TrustPolicy) -> Option<()> {
+        self.command(|reply| Command::Protect(shields_up, trust, reply)).await
     }
 
     /// The vIP of a peer by its name, which from now on is the name of its key; `None` where the

@@ -48,6 +48,10 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                     Err(error) => drop(reply.send(Err(error.into()))),
                 }
             }
+            Command::Protect(shields_up, trust, reply) => {
+                self.engine.protect(shields_up, trust);
+                reply.send(()).ok();
+            }
             Command::Trust(change, reply) => drop(reply.send(self.engine.change_trust(change))),
             Command::Resolve(name, reply) => drop(reply.send(self.engine.resolve(&name))),
             Command::Leave(reply) => {
@@ -160,6 +164,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 .map(ToString::to_string)
                 .or_else(|| self.engine.name().map(str::to_owned)),
             hub_key: self.engine.hub_key().copied(),
+            shields_up: self.engine.has_shields_up(),
             is_closed: self.engine.is_in_closed_network(),
             networks: self.engine.networks().cloned().unwrap_or_default(),
             unrouted: self.routes.unrouted.clone(),

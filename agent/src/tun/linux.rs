@@ -17,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::TunDevice;
 
+mod made;
 mod sys;
 
 /// The longest interface name that the kernel takes, in bytes.
@@ -28,6 +29,12 @@ pub enum TunError {
     /// The kernel has no TUN driver, or the container hides it.
     #[error("open /dev/net/tun")]
     NoDriver {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The TUN driver is there, and not for this user.
+    #[error("open /dev/net/tun")]
+    DriverClosed {
         /// What the system said.
         source: io::Error,
     },
@@ -69,7 +76,13 @@ impl TunError {
             Self::NoDriver { .. } => {
                 "load the driver with 'modprobe tun', or give the container /dev/net/tun"
             }
-            Self::NoPrivilege { .. } => "run as root or with the capability CAP_NET_ADMIN",
+            Self::DriverClosed { .. } => {
+                "run as root, or let everybody open it, as is usual: chmod 0666 /dev/net/tun"
+            }
+            Self::NoPrivilege { .. } => {
+                "run as root or with the capability CAP_NET_ADMIN; or have root make an interface for this \
+                 user: ip tuntap add dev NAME mode tun user $USER, and name it with --tun"
+            }
             Self::NameTaken { .. } => {
                 "is another agent running? 'ip link' shows all interfaces; choose a name with --tun"
             }
@@ -81,7 +94,7 @@ impl TunError {
     }
 }
 
-/// A TUN device that nothing else uses; it is removed when dropped.
+/// A TUN device that nothing else uses; it is removed when dropped, unless somebody made it for this user.
 pub struct LinuxTun {
     device: AsyncFd<OwnedFd>,
     name: String,
@@ -90,7 +103,8 @@ pub struct LinuxTun {
 }
 
 impl LinuxTun {
-    /// Creates the interface `name`, down and without addresses, for packets of up to `mtu` bytes. The
+    /// Creates the interface `name`, down and without addresses, for packets of up to `mtu` bytes, or takes
+    /// the one of that name that was made for this user (`ip tuntap add … user`), as it is. The
     /// host gives no other super-packets than those that are `wanted`, and fewer where its kernel knows
     /// fewer.
     ///
@@ -104,9 +118,9 @@ impl LinuxTun {
         if !is_valid_name(name) {
             return Err(TunError::InvalidName { name: owned() });
         }
-        // Without this look the kernel would attach us to a persistent TUN of that name, with the
-        // addresses, routes and offloads that its owner set.
-        if if_nametoindex(name).is_ok() {
+        // Without this look the kernel would attach us to any persistent TUN of that name, with the
+        // addresses and routes that its owner set.
+        if if_nametoindex(name).is_ok() && !made::is_for_us(name) {
             return Err(TunError::NameTaken { name: owned() });
         }
         let mut config = tun::Configuration::default();
@@ -121,6 +135,13 @@ impl LinuxTun {
         let offloads = sys::set_offloads(&device, wanted).map_err(create)?;
         let device = watch(device).map_err(create)?;
         Ok(Self { device, name: owned(), mtu, offloads })
+    }
+
+    /// The MTU, in bytes, of a TUN that somebody made for this user and that stays when we go; `None` where
+    /// there is no such interface.
+    #[must_use]
+    pub fn mtu_made_for_us(name: &str) -> Option<u16> {
+        if is_valid_name(name) && made::is_for_us(name) { made::mtu(name) } else { None }
     }
 
     /// The interface's name.
@@ -153,7 +174,9 @@ fn of_create(name: &str, source: io::Error) -> TunError {
     let name = name.to_owned();
     match source.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => TunError::NoDriver { source },
-        Some(Errno::EPERM | Errno::EACCES) => TunError::NoPrivilege { name, source },
+        // The one is of opening the driver, the other of asking it for the interface.
+        Some(Errno::EACCES) => TunError::DriverClosed { source },
+        Some(Errno::EPERM) => TunError::NoPrivilege { name, source },
         // Somebody was faster: EBUSY for a TUN, EINVAL for another kind of interface.
         Some(Errno::EBUSY | Errno::EINVAL) => TunError::NameTaken { name },
         _ => TunError::Create { name, source },
@@ -220,7 +243,7 @@ mod tests {
             (Errno::ENOENT, "modprobe tun"),
             (Errno::ENODEV, "modprobe tun"),
             (Errno::EPERM, "CAP_NET_ADMIN"),
-            (Errno::EACCES, "CAP_NET_ADMIN"),
+            (Errno::EACCES, "/dev/net/tun"),
             (Errno::EBUSY, "--tun"),
             (Errno::EINVAL, "--tun"),
             (Errno::ENOMEM, "dmesg"),

@@ -37,7 +37,7 @@ pub enum AuthRefusal {
 }
 
 /// Who may administer.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AdminAccess {
     /// What administrators know.
     pub tokens: AdminTokens,

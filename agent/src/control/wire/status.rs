@@ -195,8 +195,6 @@ pub struct Surroundings {
     pub tun: Option<String>,
     /// Its MTU in bytes.
     pub mtu: Option<u16>,
-    /// Whether shields are up.
-    pub shields_up: bool,
 }
 
 impl Status {
@@ -228,7 +226,7 @@ impl Status {
             last_error: report.last_error,
             tun: surroundings.tun.clone(),
             mtu: surroundings.mtu,
-            shields_up: surroundings.shields_up,
+            shields_up: report.shields_up,
             dropped: by_name(&report.drops),
             peers: report.peers.into_iter().map(Peer::from).collect(),
             hub_fingerprint: report.hub_key.map(|key| key.fingerprint().to_string()),
