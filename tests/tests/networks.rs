@@ -38,7 +38,7 @@ fn two_networks_on_one_host_share_nothing() -> Result<()> {
     }
     wait_until("both blocks of names are there", SOON, || {
         let names = net.hosts[0].names()?;
-        Ok(networks.iter().all(|(name, _)| names.contains(&format!("# BEGIN dosp dosp-{name}\n"))))
+        Ok(networks.iter().all(|(name, _)| names.contains(&format!("# BEGIN dosp dosp-{name}:"))))
     })?;
 
     host.agent("work", &["down"])?.ok()?;
