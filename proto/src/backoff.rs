@@ -9,6 +9,9 @@ use rand::{CryptoRng, RngExt};
 
 /// The first cap: a hub that restarts is back within this.
 pub const FIRST_CAP: Duration = Duration::from_millis(250);
+/// The first cap where the hub has said that it restarts: it needs a moment, and all come at once. A
+/// hub answers 2,000 handshakes a second, so that many members are let in at their first attempt.
+pub const RESTART_CAP: Duration = Duration::from_secs(1);
 /// The largest cap while the outage is young: a hub that comes back is found within seconds.
 pub const SHORT_CAP: Duration = Duration::from_secs(4);
 /// The largest cap of a long outage.
@@ -38,6 +41,11 @@ impl Backoff {
         let largest = if young { SHORT_CAP } else { LONG_CAP };
         self.cap = (self.cap * 2).min(largest);
         delay
+    }
+
+    /// The hub has said that it restarts.
+    pub fn announce(&mut self) {
+        self.cap = self.cap.max(RESTART_CAP);
     }
 
     /// Ends the outage.
@@ -110,6 +118,16 @@ mod tests {
             let num = delays.iter().filter(|delay| (low..low + FIRST_CAP / 4).contains(delay));
             let num = num.count();
             assert!((200..300).contains(&num), "{num} of 1000 in quarter {quarter}");
+        }
+    }
+
+    #[test]
+    fn those_that_were_told_of_a_restart_spread_over_a_second() {
+        let mut backoff = Backoff::new();
+        backoff.announce();
+        let delays = largest_delays(&backoff, Instant::now(), 4);
+        for (delay, cap) in delays.into_iter().zip([1000, 2000, 4000, 4000]) {
+            assert_close_below(delay, Duration::from_millis(cap));
         }
     }
 

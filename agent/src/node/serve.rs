@@ -113,7 +113,10 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 }
             }
             Event::HubError(text) => tracing::warn!(text, "the hub reports an error"),
-            Event::HubRestarts => tracing::info!("the hub restarts"),
+            Event::HubRestarts => {
+                tracing::info!("the hub restarts");
+                self.backoff.announce();
+            }
             Event::NameDisputed(why) => tracing::warn!(why, "the hub gives a name away"),
             Event::Broadcast(data) => {
                 let message = Message { from: None, version: None, data };
