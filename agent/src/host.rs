@@ -5,7 +5,10 @@
 use std::net::IpAddr;
 
 use dosp_proto::vip::Network;
+use nix::net::if_::if_nametoindex;
 
+pub use crate::changes::Change;
+use crate::changes::Changes;
 use crate::engine::Overlay;
 use crate::netcfg::{Conflict, NetConfig, NetError, route_command};
 
@@ -32,6 +35,17 @@ pub trait Host: Send + 'static {
         networks: &[Network],
         hub: IpAddr,
     ) -> impl Future<Output = Vec<(Network, Self::Error)>> + Send;
+
+    /// Waits until something has happened to this host that may cost the link its path; for ever, where
+    /// nobody watches. Nothing is lost when it is dropped.
+    fn changed(&mut self) -> impl Future<Output = Change> + Send {
+        std::future::pending()
+    }
+
+    /// Whether this host still has the address; where nobody knows, it has.
+    fn has_address(&mut self, _addr: IpAddr) -> impl Future<Output = bool> + Send {
+        std::future::ready(true)
+    }
 }
 
 /// A host without a TUN has nothing to do.
@@ -59,6 +73,7 @@ impl Host for NoHost {
 #[derive(Debug)]
 pub struct TunHost {
     net: NetConfig,
+    changes: Changes,
     ifname: String,
     mtu: u16,
     /// Take the network whatever else uses its addresses.
@@ -108,13 +123,16 @@ fn list(conflicts: &[Conflict]) -> String {
 }
 
 impl TunHost {
-    /// For the interface `ifname`, with an MTU of `mtu` bytes.
+    /// For the interface `ifname`, which is there, with an MTU of `mtu` bytes.
     ///
     /// # Errors
     /// [`NetError::Open`].
     pub fn new(ifname: &str, mtu: u16, force: bool) -> Result<Self, NetError> {
+        let open = |source| NetError::Open { source };
+        let index = if_nametoindex(ifname).map_err(|errno| open(errno.into()))?;
         let (net, ifname) = (NetConfig::open()?, ifname.to_owned());
-        Ok(Self { net, ifname, mtu, force, routed: Vec::new() })
+        let changes = Changes::watch(index).map_err(open)?;
+        Ok(Self { net, changes, ifname, mtu, force, routed: Vec::new() })
     }
 }
 
@@ -232,5 +250,13 @@ impl Host for TunHost {
         }
         self.routed.append(&mut routed);
         failed
+    }
+
+    async fn changed(&mut self) -> Change {
+        self.changes.next().await
+    }
+
+    async fn has_address(&mut self, addr: IpAddr) -> bool {
+        self.changes.has_address(addr).await
     }
 }

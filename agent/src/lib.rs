@@ -8,6 +8,7 @@
 //! | [`tun`] | the TUN device, and one for tests |
 //! | [`node`] | the task that joins the three |
 //! | [`netcfg`], [`host`] | addresses and routes of this host |
+//! | `changes` | what happens to this host: addresses, routes, sleep |
 //! | [`hosts`] | names of peers in `/etc/hosts` |
 //! | [`known_peers`] | whose keys are trusted, without I/O |
 //! | [`control`] | the local socket |
@@ -16,6 +17,7 @@
 //!
 //! `cmd` has the commands. The life of a packet is told in `ARCHITECTURE.md`.
 
+mod changes;
 pub mod cli;
 mod clock;
 mod cmd;

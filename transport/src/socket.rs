@@ -68,6 +68,15 @@ pub fn set_max_pacing_rate(socket: &impl AsFd, rate: Option<u64>) -> io::Result<
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Has the kernel end the connection with a reset when it is closed, and forget what it still had to
+/// send: the other end then knows of it at once.
+///
+/// # Errors
+/// What the system says.
+pub fn reset_on_close(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_linger(Some(Duration::ZERO))
+}
+
 /// Sends `bytes`, as far as the socket takes them at once, as a chunk that the kernel does not join
 /// with the next one. It would make buffers of 64 KiB of them, and put two of these at least into the
 /// queue of the interface (`tcp_small_queue_check`), where nothing can overtake them either: 10 ms at
@@ -204,6 +213,15 @@ pub(crate) mod tests {
         assert_eq!(sock.tcp_notsent_lowat().unwrap(), MAX_UNSENT_LIMIT);
         set_unsent_limit(&near, 8192).unwrap();
         assert_eq!(sock.tcp_notsent_lowat().unwrap(), 8192);
+    }
+
+    #[test]
+    fn connection_that_is_reset_ends_with_an_error_at_the_other_end() {
+        let (near, mut far) = connection();
+        reset_on_close(&near).unwrap();
+        drop(near);
+        let error = far.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[test]

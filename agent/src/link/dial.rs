@@ -2,19 +2,24 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dosp_transport::socket;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use nix::errno::Errno;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::HubAddr;
+use super::race::Race;
+use crate::clock;
 
 /// How long a name server may take; it is asked again with the next attempt.
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one address may take: three lost SYNs, and then the next address has its turn.
+/// How long one address may take: three lost SYNs.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Why there is no connection. Where a hub has several addresses: what the most telling one said.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
@@ -123,51 +128,80 @@ impl DialError {
 /// # Errors
 /// [`DialError`], where none does.
 pub async fn dial(hub: &HubAddr) -> Result<TcpStream, DialError> {
+    dial_any(std::slice::from_ref(hub)).await
+}
+
+/// Connects to the first address of `hubs`, all of them one hub, that answers: a [`Race`].
+///
+/// # Errors
+/// [`DialError`], where none does.
+pub async fn dial_any(hubs: &[HubAddr]) -> Result<TcpStream, DialError> {
+    let look_up_one = |(name, hub)| async move { (name, look_up(hub).await) };
+    let mut lookups: FuturesUnordered<_> = hubs.iter().enumerate().map(look_up_one).collect();
+    let mut attempts = FuturesUnordered::new();
+    let mut race = Race::new(hubs.len(), clock::instant());
+    let mut failed = None;
+    loop {
+        while let Some(addr) = race.next(clock::instant()) {
+            attempts.push(connect(addr));
+        }
+        if race.is_over() && attempts.is_empty() {
+            return Err(failed.unwrap_or_else(no_name));
+        }
+        let wait = race.poll_timeout().map(|at| at.saturating_duration_since(clock::instant()));
+        tokio::select! {
+            Some((name, found)) = lookups.next() => match found {
+                Ok(addrs) => race.on_found(name, &addrs),
+                Err(error) => {
+                    race.on_found(name, &[]);
+                    keep_heavier(&mut failed, error);
+                }
+            },
+            Some(attempt) = attempts.next() => match attempt {
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    race.on_failed(clock::instant());
+                    keep_heavier(&mut failed, error);
+                }
+            },
+            () = sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+        }
+    }
+}
+
+async fn look_up(hub: &HubAddr) -> Result<Vec<SocketAddr>, DialError> {
     let resolve = |source| DialError::Resolve { host: hub.host().to_owned(), source };
-    let addrs = timeout(RESOLVE_TIMEOUT, lookup_host((hub.host(), hub.port())))
+    let found = timeout(RESOLVE_TIMEOUT, lookup_host((hub.host(), hub.port())))
         .await
         .map_err(|elapsed| resolve(elapsed.into()))?
         .map_err(resolve)?;
-    let mut failed = resolve(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
-    for addr in addrs {
-        match connect(addr).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => {
-                tracing::debug!(%hub, %addr, ?error, "address of the hub does not answer");
-                if error.weight() > failed.weight() {
-                    failed = error;
-                }
-            }
-        }
+    let addrs: Vec<_> = found.collect();
+    if addrs.is_empty() {
+        return Err(resolve(io::Error::new(io::ErrorKind::NotFound, "it has no address")));
     }
-    Err(failed)
+    Ok(addrs)
 }
 
-/// Connects to the first of `hubs`, all of them one hub, that answers.
-///
-/// # Errors
-/// [`DialError`] of the last one, where none does.
-pub async fn dial_any(hubs: &[HubAddr]) -> Result<TcpStream, DialError> {
+fn no_name() -> DialError {
     let source = io::Error::new(io::ErrorKind::NotFound, "no address of it is known");
-    let mut failed = DialError::Resolve { host: "the hub".to_owned(), source };
-    for hub in hubs {
-        match dial(hub).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => {
-                tracing::debug!(%hub, ?error, "the hub does not answer there");
-                failed = error;
-            }
-        }
+    DialError::Resolve { host: "the hub".to_owned(), source }
+}
+
+fn keep_heavier(failed: &mut Option<DialError>, error: DialError) {
+    tracing::debug!(?error, "the hub does not answer there");
+    if failed.as_ref().is_none_or(|failed| error.weight() > failed.weight()) {
+        *failed = Some(error);
     }
-    Err(failed)
 }
 
 async fn connect(addr: SocketAddr) -> Result<TcpStream, DialError> {
+    let began_at = Instant::now();
     let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(addr))
         .await
         .map_err(|elapsed| DialError::TimedOut { addr, source: elapsed.into() })?
         .map_err(|source| DialError::of_connect(addr, source))?;
     socket::prepare(&stream).map_err(|source| DialError::Options { addr, source })?;
+    tracing::debug!(%addr, took_ms = began_at.elapsed().as_millis(), "connected");
     Ok(stream)
 }
 
@@ -213,6 +247,33 @@ mod tests {
         assert!(matches!(error, DialError::Refused { .. }), "{error:?}");
         let error = dial_any(&[]).await.unwrap_err();
         assert_eq!(error.to_string(), "look up the hub");
+    }
+
+    /// A port whose queue of connections is full: its kernel answers no SYN any more.
+    async fn silent_port() -> (socket2::Socket, Vec<TcpStream>, SocketAddr) {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        socket.bind(&any.into()).unwrap();
+        socket.listen(0).unwrap();
+        let addr = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(Ok(stream)) =
+            timeout(Duration::from_millis(200), TcpStream::connect(addr)).await
+        {
+            waiting.push(stream);
+        }
+        (socket, waiting, addr)
+    }
+
+    #[tokio::test]
+    async fn second_address_is_tried_while_the_first_is_silent() {
+        let (_socket, _waiting, silent) = silent_port().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hub = |addr: SocketAddr| addr.to_string().parse::<HubAddr>().unwrap();
+        let hubs = [hub(silent), hub(listener.local_addr().unwrap())];
+        let stream = timeout(CONNECT_TIMEOUT, dial_any(&hubs)).await.unwrap().unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
     }
 
     #[tokio::test]

@@ -39,6 +39,12 @@ pub enum LinkError {
     /// The hub says nothing any more.
     #[error("the hub has been silent for too long")]
     Silent,
+    /// The host has moved, and the hub answers by another way.
+    #[error("the hub did not answer by the old way")]
+    Unanswered,
+    /// The host has moved.
+    #[error("the address of the connection is not this host's any more")]
+    AddressGone,
     /// The system says no.
     #[error("the connection broke")]
     Io(#[from] io::Error),
@@ -55,7 +61,9 @@ impl LinkError {
             Self::Closed | Self::Exit(_) => "the hub's log says why; ask whoever runs it",
             Self::Dismissed(_) => "ask whoever runs the hub",
             Self::Tampered(_) => "somebody between here and the hub changes what it says",
-            Self::Silent | Self::Io(_) => "is the network between here and the hub up?",
+            Self::Silent | Self::Unanswered | Self::AddressGone | Self::Io(_) => {
+                "is the network between here and the hub up?"
+            }
             Self::Decode(_) => "is it really a DoSP hub that listens there?",
         }
     }
@@ -182,6 +190,23 @@ impl Connection {
     /// The hub's address.
     pub(super) fn hub_ip(&self) -> io::Result<IpAddr> {
         self.stream.peer_addr().map(|addr| addr.ip())
+    }
+
+    /// This host's address.
+    pub(super) fn local_ip(&self) -> io::Result<IpAddr> {
+        self.stream.local_addr().map(|addr| addr.ip().to_canonical())
+    }
+
+    /// Bytes that the hub's host has acknowledged; `None` where the kernel does not tell.
+    pub(super) fn acked_len(&self) -> Option<u64> {
+        socket::path_sample(&self.stream).ok().and_then(|sample| sample.acked_len)
+    }
+
+    /// To be dropped: what is still to be sent is lost, and the hub sees a reset.
+    pub(super) fn reset(&self) {
+        if let Err(error) = socket::reset_on_close(&self.stream) {
+            tracing::debug!(%error, "the hub finds out by itself that the connection is gone");
+        }
     }
 
     fn has_unwritten(&self) -> bool {

@@ -12,13 +12,14 @@
 mod command;
 mod config;
 mod connection;
+mod dialling;
 mod place;
+mod roam;
 mod serve;
 mod turn;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,12 +43,13 @@ pub use self::connection::LinkError;
 
 use self::command::{Command, Listener};
 use self::connection::Connection;
+use self::dialling::{Link, Rescue, dialling, link_ready};
 use crate::clock;
 use crate::engine::{Echo, Engine, HubAnswer, Overlay, RequestError, Ticket, TunnelReport};
 use crate::host::Host;
 use crate::known_peers::KnownPeers;
 use crate::link::{
-    self, Credentials, DialError, HubAddr, Join, JoinConfig, JoinError, Joined, Membership,
+    Credentials, DialError, HubAddr, Join, JoinConfig, JoinError, Joined, Membership, Roaming,
 };
 use crate::peer_name::PeerName;
 use crate::tun::{TunDevice, TunWriter};
@@ -75,24 +77,6 @@ pub enum NodeError<E> {
     Tun(#[source] std::io::Error),
 }
 
-type Dialling = Pin<Box<dyn Future<Output = Result<TcpStream, DialError>> + Send>>;
-
-enum Link {
-    Waiting { until: Instant },
-    Dialling(Dialling),
-    Connected(Box<Connection>),
-}
-
-impl std::fmt::Debug for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Waiting { .. } => "Waiting",
-            Self::Dialling(_) => "Dialling",
-            Self::Connected(_) => "Connected",
-        })
-    }
-}
-
 /// An agent, to be [run](Self::run).
 #[derive(Debug)]
 pub struct Node<T, H> {
@@ -107,6 +91,8 @@ pub struct Node<T, H> {
     host: H,
     engine: Engine,
     link: Link,
+    roaming: Roaming,
+    rescue: Rescue,
     backoff: Backoff,
     rng: StdRng,
     commands: mpsc::Receiver<Command>,
@@ -161,6 +147,8 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             tun,
             tun_writer: TunWriter::default(),
             host,
+            roaming: Roaming::default(),
+            rescue: Rescue::default(),
             backoff: Backoff::new(),
             rng,
             commands: ends.commands,
@@ -201,6 +189,8 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                     Some(Err(error)) => self.dial_failed(error)?,
                     None => {}
                 },
+                dialled = self.rescue.ended() => self.rescued(dialled),
+                change = self.host.changed() => self.changed(change)?,
                 Some(command) = self.commands.recv() => self.handle_command(command),
                 () = tokio::time::sleep(sleep) => {}
             }
@@ -224,6 +214,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
 
     async fn turn(&mut self) -> Result<(), NodeError<H::Error>> {
         self.recv_packets()?;
+        self.roam().await?;
         loop {
             match self.work_link() {
                 // Frames behind the join wait for the host to be configured, and then for us.
@@ -253,6 +244,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         self.engine.set_queue_law(Law::DEFAULT);
         let connection = Connection::new(stream, join, governor, clock::instant());
         self.link = Link::Connected(Box::new(connection));
+        self.rescue = Rescue::default();
         self.state.send_replace(LinkState::Joining);
     }
 
@@ -297,16 +289,23 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     }
 
     fn link_lost(&mut self, error: LinkError) -> Result<(), NodeError<H::Error>> {
-        if self.up_since.take().is_some() {
-            self.num_link_losses += 1;
-            self.engine.link_down();
-            self.finish_events();
-        }
+        self.link_ended();
         if !self.was_up || !self.reconnect {
             return Err(NodeError::Link(error));
         }
         self.retry(&error);
         Ok(())
+    }
+
+    /// What waits for answers from this connection gets none any more.
+    fn link_ended(&mut self) {
+        self.roaming.end_probe();
+        self.rescue = Rescue::default();
+        if self.up_since.take().is_some() {
+            self.num_link_losses += 1;
+            self.engine.link_down();
+            self.finish_events();
+        }
     }
 
     fn retry(&mut self, error: &(impl std::error::Error + Send + Sync)) {
@@ -326,7 +325,8 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             Link::Connected(connection) => Some(connection.poll_timeout()),
         };
         let far = clock::instant() + Duration::from_secs(3600);
-        link.into_iter().chain(self.engine.poll_timeout()).min().unwrap_or(far)
+        let others = [self.engine.poll_timeout(), self.roaming.poll_timeout()];
+        link.into_iter().chain(others.into_iter().flatten()).min().unwrap_or(far)
     }
 }
 
@@ -349,28 +349,10 @@ struct Entry {
     hub: IpAddr,
 }
 
-fn dialling(hubs: &[HubAddr]) -> Dialling {
-    let hubs = hubs.to_vec();
-    Box::pin(async move { link::dial_any(&hubs).await })
-}
-
 async fn readable<T: TunDevice>(tun: Option<&T>) -> std::io::Result<()> {
     match tun {
         Some(tun) => tun.readable().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Waits for whatever the link waits for; a finished dial is returned.
-async fn link_ready(link: &mut Link, wants_write: bool) -> Option<Result<TcpStream, DialError>> {
-    match link {
-        Link::Waiting { .. } => std::future::pending().await,
-        Link::Dialling(dialling) => Some(dialling.await),
-        Link::Connected(connection) => {
-            // An error shows again, and is handled, in the next read.
-            connection.ready(wants_write).await.ok();
-            None
-        }
     }
 }
 

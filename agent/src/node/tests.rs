@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::engine::EngineConfig;
+use crate::host::Change;
 use crate::test_log::TestLog;
 use crate::tun::ChannelTun;
 
@@ -43,6 +44,32 @@ impl Host for Crowded {
         self.asked.lock().unwrap().push(asked);
         let taken = networks.iter().filter(|network| **network == self.taken);
         taken.map(|network| (*network, InTheWay)).collect()
+    }
+}
+
+/// A host that moves when it is told to: then no address is its own any more.
+struct Moving(mpsc::Receiver<Change>);
+
+impl Host for Moving {
+    type Error = InTheWay;
+
+    async fn apply(&mut self, _: Option<Overlay>, _: Overlay, _: IpAddr) -> Result<(), InTheWay> {
+        Ok(())
+    }
+
+    async fn route(&mut self, _: &[Network], _: IpAddr) -> Vec<(Network, InTheWay)> {
+        Vec::new()
+    }
+
+    async fn changed(&mut self) -> Change {
+        match self.0.recv().await {
+            Some(change) => change,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn has_address(&mut self, _: IpAddr) -> bool {
+        false
     }
 }
 
@@ -190,4 +217,31 @@ async fn log_tells_of_each_route_when_it_comes_and_goes() {
             "network is routed network=7.11.0.0/16",
         ]
     );
+}
+
+#[tokio::test]
+async fn connection_from_an_address_that_is_gone_is_replaced_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hub = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let config = NodeConfig { reconnect: true, ..NodeConfig::new(hub, EngineConfig::default()) };
+    let (moves, moved) = mpsc::channel(1);
+    let (node, handle) = Node::<ChannelTun, _>::new(config, None, Moving(moved));
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(node.run(stop.clone()));
+    let mut first = Session::accept(&listener, Vec::new()).await;
+    handle.up().await.unwrap();
+
+    for change in [Change::Network, Change::Resumed] {
+        moves.send(change).await.unwrap();
+        let again = timeout(Duration::from_secs(5), Session::accept(&listener, Vec::new())).await;
+        let error = first.stream.read(&mut [0; 1024]).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the hub waits for nothing");
+        first = again.unwrap();
+        handle.up().await.unwrap();
+    }
+    let report = handle.report().await.unwrap();
+    assert_eq!(report.num_link_losses, 2);
+    assert!(report.last_error.unwrap().contains("not this host's any more"));
+    stop.cancel();
+    running.await.unwrap().unwrap();
 }

@@ -4,7 +4,8 @@ use dosp_proto::frame::FrameType;
 
 use super::command::{Listener, publish};
 use super::connection::{Connection, LinkError};
-use super::{Entry, Link, LinkEnd, Message, Node, NodeError, dialling};
+use super::dialling::{Link, dialling};
+use super::{Entry, LinkEnd, Message, Node, NodeError};
 use crate::clock;
 use crate::engine::{DropReason, Engine, Inbound};
 use crate::host::Host;
