@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 pub use crate::binaries::{binary, workspace};
+use crate::clocks::JumpingClock;
 use crate::netns::{HUB_NAME, Host, Namespace, Net};
 use crate::process::{Output, Process};
 use crate::wait::{wait_for, wait_until};
@@ -188,9 +189,21 @@ impl Agent {
         Self::start(net, host, &[&["up"], args].concat())
     }
 
-    fn start(net: &Arc<Net>, host: usize, args: &[&str]) -> Result<Self> {
+    /// As above, with this clock.
+    pub fn up_with_clock(net: &Arc<Net>, host: usize, clock: &JumpingClock) -> Result<Self> {
         let this = &net.hosts[host];
-        let mut process = this.spawn_agent(args)?.shown_on_drop();
+        let command = this.agent_command()?.join(" ");
+        let script = format!("{}; exec {command} up", clock.export());
+        Self::wait(net, host, this.ns.spawn_sh(&script)?)
+    }
+
+    fn start(net: &Arc<Net>, host: usize, args: &[&str]) -> Result<Self> {
+        Self::wait(net, host, net.hosts[host].spawn_agent(args)?)
+    }
+
+    fn wait(net: &Arc<Net>, host: usize, process: Process) -> Result<Self> {
+        let this = &net.hosts[host];
+        let mut process = process.shown_on_drop();
         let vip = wait_for("the agent is up", READY_TIMEOUT, || {
             ensure!(process.is_running()?, "the agent ended: {}", process.stderr()?);
             Ok(this.vip_if_up())
@@ -248,6 +261,11 @@ impl Agent {
     /// Waits until the agent says that it is no longer up.
     pub fn wait_until_lost(&self, within: Duration) -> Result<()> {
         wait_until("the agent notices", within, || Ok(self.host().vip_if_up().is_none()))
+    }
+
+    /// How often its link was lost or made anew since it came up.
+    pub fn num_reconnects(&self) -> Result<u64> {
+        self.host().status()?["reconnects"].as_u64().context("status has `reconnects`")
     }
 
     /// The sum of all its drop counters whose reason contains `word`.

@@ -5,6 +5,7 @@
 //! | [`netns`] | namespaces and the star of hosts around a hub |
 //! | [`process`] | programs in them: output, exit code, time limit, signals |
 //! | [`binaries`] | the binaries under test |
+//! | [`clocks`] | a clock that jumps |
 //! | [`dosp`] | the hub and the agents |
 //! | [`federation`] | hubs with wires between them |
 //! | [`mod@iperf`] | one run of iperf3 between two agents |
@@ -23,6 +24,7 @@
 #![allow(clippy::print_stderr)]
 
 pub mod binaries;
+pub mod clocks;
 pub mod courier;
 pub mod dosp;
 pub mod federation;
@@ -36,6 +38,7 @@ pub mod ssh;
 pub mod supervisor;
 pub mod wait;
 
+pub use clocks::JumpingClock;
 pub use courier::Courier;
 pub use dosp::{Agent, Hub, Overlay};
 pub use federation::Federation;
@@ -43,7 +46,7 @@ pub use liar::{Liar, Lie};
 pub use netns::{Host, Net};
 pub use process::{Output, Process};
 pub use supervisor::Supervisor;
-pub use wait::{wait_for, wait_until};
+pub use wait::{measured, wait_for, wait_until};
 
 /// Whether this process may make namespaces.
 #[must_use]

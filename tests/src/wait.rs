@@ -34,3 +34,8 @@ pub fn wait_until(
 ) -> Result<()> {
     wait_for(what, within, || Ok(condition()?.then_some(())))
 }
+
+/// Says how long something took: a figure for people, which no test depends on.
+pub fn measured(what: &str, since: Instant) {
+    eprintln!("MEASURED {what}: {:.2?}", since.elapsed());
+}

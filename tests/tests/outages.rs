@@ -7,7 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use dosp_tests::dosp::RETURN_TIMEOUT;
 use dosp_tests::ssh::{Sshd, random_file, sha256};
-use dosp_tests::{Agent, Hub, Overlay, needs_root, wait_until};
+use dosp_tests::{Agent, Hub, Overlay, measured, needs_root, wait_until};
+use nix::sys::signal::Signal;
+
+/// A silent path is found out within 25 s; the rest is for a busy machine.
+const NOTICED_WITHIN: Duration = Duration::from_secs(28);
 
 #[test]
 fn ssh_and_a_transfer_survive_a_hub_that_is_killed_and_back_after_1_s() -> Result<()> {
@@ -34,17 +38,33 @@ fn ssh_and_a_transfer_survive_a_hub_that_is_killed_and_back_after_30_s() -> Resu
 }
 
 #[test]
-fn ssh_and_a_transfer_survive_a_path_that_drops_all_silently_for_40_s() -> Result<()> {
+fn ssh_and_a_transfer_survive_a_path_that_drops_all_silently_for_60_s() -> Result<()> {
     needs_root!();
     everything_open_survives(|hub, agents| {
         hub.cut()?;
         let cut_at = Instant::now();
         for agent in agents {
-            agent.wait_until_lost(Duration::from_secs(28).saturating_sub(cut_at.elapsed()))?;
+            agent.wait_until_lost(NOTICED_WITHIN.saturating_sub(cut_at.elapsed()))?;
+            measured("silence noticed", cut_at);
         }
-        sleep(Duration::from_secs(40).saturating_sub(cut_at.elapsed()));
+        sleep(Duration::from_secs(60).saturating_sub(cut_at.elapsed()));
         hub.mend()
     })
+}
+
+#[test]
+fn ssh_survives_an_agent_that_is_stopped_for_40_s() -> Result<()> {
+    needs_root!();
+    let Overlay { mut agents, hub: _hub, net: _net } = Overlay::start(2)?;
+    let sshd = Sshd::start(&agents[1])?;
+    let mut counter = sshd.open_counter(&agents[0])?;
+
+    agents[0].process().signal(Signal::SIGSTOP)?;
+    sleep(Duration::from_secs(40));
+    agents[0].process().signal(Signal::SIGCONT)?;
+
+    agents[0].wait_until_back(RETURN_TIMEOUT)?;
+    counter.wait_until_goes_on(Duration::from_secs(90))
 }
 
 #[test]
@@ -104,8 +124,10 @@ fn everything_open_survives(outage: impl FnOnce(&mut Hub, &[Agent]) -> Result<()
 
     outage(&mut hub, &agents)?;
 
+    let over_at = Instant::now();
     for agent in &agents {
         agent.wait_until_back(RETURN_TIMEOUT)?;
+        measured(&format!("{} is back", agent.vip), over_at);
         let reconnects = agent.host().status()?["reconnects"].as_u64();
         ensure!(reconnects >= Some(1), "status says {reconnects:?} reconnects");
     }

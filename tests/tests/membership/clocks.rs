@@ -1,40 +1,22 @@
 //! A host whose clock is wrong: what has expired is for the hub to say.
 
-use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use dosp_tests::{Hub, Net, needs_root, wait_until};
-
-/// Laid over the system's clock: a year later, for the time of day alone.
-const LATER: &str = "
-#define _GNU_SOURCE
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-int clock_gettime(clockid_t id, struct timespec *time) {
-    int status = syscall(SYS_clock_gettime, id, time);
-    if (id == CLOCK_REALTIME) time->tv_sec += 366 * 86400;
-    return status;
-}
-";
+use anyhow::{Result, ensure};
+use dosp_tests::{Hub, JumpingClock, Net, needs_root, wait_until};
 
 #[test]
 fn host_whose_clock_is_a_year_ahead_joins_and_is_told() -> Result<()> {
     needs_root!();
     let net = Net::star(1)?;
     let hub = Hub::closed(&net)?;
-    let (source, library) = (net.dir().join("later.c"), net.dir().join("later.so"));
-    fs::write(&source, LATER)?;
-    let args = ["-shared", "-fPIC", "-o"];
-    let made = Command::new("cc").args(args).arg(&library).arg(&source).status();
-    ensure!(made.context("run cc")?.success(), "the clock does not build");
+    let clock = JumpingClock::build(net.dir(), "CLOCK_REALTIME", 366 * 86400)?;
+    clock.jump()?;
     let host = &net.hosts[0];
     let join_string = hub.invite(&["--ttl", "1h"])?;
     let later = |args: &str| -> Result<String> {
         let program = host.agent_command()?.join(" ");
-        Ok(format!("export LD_PRELOAD={}; exec {program} {args}", library.display()))
+        Ok(format!("{}; exec {program} {args}", clock.export()))
     };
 
     host.ns.sh(&later(&format!("join {join_string}"))?)?.ok()?;
