@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{LogFormat, NetworkName, Settings, Sources};
 pub(crate) use args::{
-    Ask, Call, Json, Listen, OwnLink, PeerArg, Ping, Secret, Send, Trust, Up, Wait, Whois,
+    Ask, Bugreport, Call, Doctor, Json, Listen, OwnLink, PeerArg, Ping, Secret, Send, Trust, Up,
+    Wait, Whois,
 };
 
 /// Puts this host into a virtual network through a DoSP hub.
@@ -94,6 +95,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Secret,
     },
+    /// Look at everything between this host and the hub, and say what is wrong and how to mend it
+    Doctor(Doctor),
+    /// Write all that helps to find a fault into one text file, without secrets
+    Bugreport(Bugreport),
 }
 
 impl Command {
@@ -114,8 +119,15 @@ impl Command {
             | Self::Ip { .. }
             | Self::Whois(_)
             | Self::Trust { .. }
-            | Self::Secret { .. } => None,
+            | Self::Secret { .. }
+            | Self::Doctor(_)
+            | Self::Bugreport(_) => None,
         }
+    }
+
+    /// Whether it looks at settings that are wrong, too.
+    pub(crate) const fn examines(&self) -> bool {
+        matches!(self, Self::Doctor(_) | Self::Bugreport(_))
     }
 }
 
@@ -137,7 +149,11 @@ impl Cli {
             log_format: *log_format,
             ..Settings::default()
         };
-        let Command::Up(up) = &self.command else { return settings };
+        let up = match &self.command {
+            Command::Up(up) => up,
+            Command::Doctor(doctor) => return Settings { hub: doctor.hub.clone(), ..settings },
+            _ => return settings,
+        };
         Settings {
             hub: up.hub.clone(),
             vip: up.vip,

@@ -68,6 +68,24 @@ impl Failure {
         Self { silent: true, ..Self::text(Exit::Interrupted, "interrupted") }
     }
 
+    /// What it exits with.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// What, and why, in one line.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("{:#}", self.error)
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Writes it to standard error, and gives the code to exit with.
     pub fn report(&self) -> ExitCode {
         if !self.silent {

@@ -45,6 +45,7 @@ pub mod tun;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, Secret};
+use crate::cmd::doctor::Origin;
 use crate::cmd::up::Reload;
 use crate::config::{ConfigError, Settings};
 use crate::failure::{Exit, Failure};
@@ -55,19 +56,28 @@ use crate::failure::{Exit, Failure};
 /// What the command ended with; see [`Failure::report`].
 pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     let sources = cli.sources();
-    let settings = sources.read()?;
+    let (settings, wrong) = sources.read_what_can_be();
+    let wrong = wrong.map(Failure::from);
+    let wrong = if cli.command.examines() { wrong } else { wrong.map_or(Ok(None), Err)? };
     if let Command::Up(up) = &cli.command
         && up.detach
     {
         return detach::start();
     }
     let log = start_logging(cli, &settings)?;
+    let origin = Origin { file: sources.existing_file(), wrong };
     let reload = Reload { sources, log };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(dispatch(&cli.command, settings, reload)).map(|()| ExitCode::SUCCESS)
+    let run = dispatch(&cli.command, settings, origin, reload);
+    runtime.block_on(run).map(|()| ExitCode::SUCCESS)
 }
 
-async fn dispatch(command: &Command, settings: Settings, reload: Reload) -> Result<(), Failure> {
+async fn dispatch(
+    command: &Command,
+    settings: Settings,
+    origin: Origin,
+    reload: Reload,
+) -> Result<(), Failure> {
     match command {
         Command::Join { string } => cmd::join::run(string, &settings),
         Command::Up(up) => cmd::up::run(settings, up.detached, reload).await,
@@ -86,6 +96,10 @@ async fn dispatch(command: &Command, settings: Settings, reload: Reload) -> Resu
         Command::Info(args) => cmd::hub::info(args, &settings).await,
         Command::Listen(args) => cmd::listen::run(args, &settings).await,
         Command::Secret { command: Secret::New } => cmd::secret::new(),
+        Command::Doctor(args) => cmd::doctor::run(args.output.json, settings, origin).await,
+        Command::Bugreport(args) => {
+            cmd::bugreport::run(args.file.as_deref(), settings, origin).await
+        }
     }
 }
 

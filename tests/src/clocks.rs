@@ -1,11 +1,12 @@
 //! A clock of the system that jumps, for one program: the machine's own stays right.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+
+use crate::preload;
 
 /// Laid over the C library's: one clock is ahead by so many jumps as a file has bytes.
 const SOURCE: &str = "
@@ -35,17 +36,12 @@ impl JumpingClock {
     /// # Errors
     /// There is no C compiler.
     pub fn build(dir: &Path, clock: &str, seconds: u32) -> Result<Self> {
-        let (source, library) = (dir.join("clock.c"), dir.join("clock.so"));
         let jumps = dir.join("clock.jumps");
-        fs::write(&source, SOURCE).with_context(|| format!("write {source:?}"))?;
-        let made = Command::new("cc")
-            .arg(format!("-DCLOCK={clock}"))
-            .arg(format!("-DSECONDS={seconds}"))
-            .arg(format!("-DJUMPS=\"{}\"", jumps.display()))
-            .args(["-shared", "-fPIC", "-o"])
-            .args([&library, &source])
-            .status();
-        ensure!(made.context("run cc")?.success(), "the clock does not build");
+        let constants =
+            [("CLOCK", clock), ("SECONDS", &seconds.to_string()), ("JUMPS", &format!("{jumps:?}"))];
+        let define = |(name, value)| format!("#define {name} {value}\n");
+        let source = constants.map(define).concat() + SOURCE;
+        let library = preload::build(dir, "clock", &source)?;
         Ok(Self { library, jumps })
     }
 
@@ -61,6 +57,12 @@ impl JumpingClock {
     /// What makes it the clock of all that a shell starts from then on.
     #[must_use]
     pub fn export(&self) -> String {
-        format!("export LD_PRELOAD={}", self.library.display())
+        format!("export {}", self.preload())
+    }
+
+    /// The same for one command, to stand before it.
+    #[must_use]
+    pub fn preload(&self) -> String {
+        format!("LD_PRELOAD={}", self.library.display())
     }
 }

@@ -12,6 +12,7 @@
 //! | [`courier`] | numbered messages from one host to another |
 //! | [`liar`] | a hub that lies about tunnels |
 //! | [`member`] | a member of a closed hub that only joins |
+//! | [`preload`] | libraries that are laid over the system's, for one program |
 //! | [`published`] | the published Python package, a virtual environment a version |
 //! | [`supervisor`] | a service manager that is told how a program is |
 //! | [`ssh`] | a throw-away ssh server, its client, scp |
@@ -32,6 +33,7 @@ pub mod iperf;
 pub mod liar;
 pub mod member;
 pub mod netns;
+pub mod preload;
 pub mod process;
 pub mod published;
 pub mod ssh;

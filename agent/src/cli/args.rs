@@ -152,6 +152,21 @@ pub(crate) struct Wait {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The hub to look at [default: that of the running agent, or the joined one]
+    pub(super) hub: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bugreport {
+    /// The file to make, or `-` for standard output [default: dosp-bugreport-TIME.txt, here]
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Json {
     /// Print one JSON object
     #[arg(long)]

@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+pub(crate) mod bugreport;
+pub(crate) mod doctor;
 pub(crate) mod hub;
 pub(crate) mod join;
 pub(crate) mod leave;
@@ -38,7 +40,7 @@ use crate::hosts::HostsFile;
 use crate::link::{DialError, HubAddrError, JoinError};
 use crate::node::{Access, LinkError, Node, NodeConfig, NodeError, NodeHandle, NodeIdentity};
 use crate::state::{StateError, look_up_known_peers};
-use crate::tun::ChannelTun;
+use crate::tun::{ChannelTun, LinuxTun};
 
 /// Length in bytes of the headers of TCP and IPv4 without options, which the MTU has to hold as well.
 const TCP_AND_IP_HEADERS_LEN: u16 = 40;
@@ -91,13 +93,22 @@ pub(crate) fn identity(
     Ok(NodeIdentity { key, secrets, name })
 }
 
+/// The MTU of the TUN in bytes. That of an interface that was made for this user is its maker's to choose.
+fn mtu(settings: &Settings) -> Result<u16, Failure> {
+    let made = LinuxTun::mtu_made_for_us(settings.tun());
+    let settings = Settings { mtu: settings.mtu.or(made), ..Settings::default() };
+    settings.mtu().ok_or_else(|| {
+        Failure::text(Exit::Usage, "the MTU is too small for IPv4").hint("give at least 576")
+    })
+}
+
 pub(crate) fn engine(settings: &Settings, carries_ip: bool) -> EngineConfig {
     EngineConfig {
         carries_ip,
         shields_up: settings.shields_up.unwrap_or_default(),
         c2c: settings.c2c(),
         version1: settings.version1(),
-        max_segment_len: settings.mtu().map(|mtu| mtu.saturating_sub(TCP_AND_IP_HEADERS_LEN)),
+        max_segment_len: mtu(settings).ok().map(|mtu| mtu.saturating_sub(TCP_AND_IP_HEADERS_LEN)),
     }
 }
 

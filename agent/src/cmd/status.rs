@@ -163,7 +163,7 @@ pub(super) fn way(via: Option<&str>, hops: Option<u8>) -> Option<String> {
 }
 
 /// Whom this host has spoken to, and all other members of the networks.
-fn table(status: &Status) -> String {
+pub(super) fn table(status: &Status) -> String {
     let heads = ["PEER", "NAME", "TUNNEL", "FINGERPRINT", "SESSION", "LAST FRAME", "RX", "TX", ""];
     let nodes: BTreeMap<_, _> =
         status.nodes.iter().flatten().map(|node| (node.vip, node)).collect();

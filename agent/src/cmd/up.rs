@@ -32,7 +32,7 @@ use service::Service;
 /// Runs until a signal or `dosp-agent down`.
 pub(crate) async fn run(settings: Settings, detached: bool, reload: Reload) -> Result<(), Failure> {
     let network = Network::of(&settings)?;
-    let mtu = mtu(&settings)?;
+    let mtu = super::mtu(&settings)?;
     let state = Arc::new(NetworkState::open(&settings.state(), &network.folder)?);
     let key = state.identity(&mut rand::make_rng::<StdRng>())?;
     let known = state.known_peers(*key.public(), settings.trust())?;
@@ -75,15 +75,6 @@ pub(crate) async fn run(settings: Settings, detached: bool, reload: Reload) -> R
         ended => ended.map_err(|error| super::ended(error, &hub))?,
     }
     if interrupted.is_cancelled() { Err(Failure::interrupted()) } else { Ok(()) }
-}
-
-/// In bytes. That of an interface that was made for this user is its maker's to choose.
-fn mtu(settings: &Settings) -> Result<u16, Failure> {
-    let made = LinuxTun::mtu_made_for_us(settings.tun());
-    let settings = Settings { mtu: settings.mtu.or(made), ..Settings::default() };
-    settings.mtu().ok_or_else(|| {
-        Failure::text(Exit::Usage, "the MTU is too small for IPv4").hint("give at least 576")
-    })
 }
 
 /// Stores that the hub has let this host in: the join key is used up, and no other hub will do.

@@ -146,6 +146,8 @@ pub struct NodeReport {
     pub offload: Option<OffloadReport>,
     /// How the connection fares, while there is one.
     pub path: Option<governor::Report>,
+    /// Unix seconds by the hub's clock, where it has told.
+    pub hub_time: Option<u64>,
 }
 
 /// What becomes of super-packets at the TUN.

@@ -110,6 +110,8 @@ pub struct Node<T, H> {
     routes: place::Routes,
     /// Where the hub was looked for in vain.
     missed_hub: Option<IpAddr>,
+    /// Unix seconds by the hub's clock, and when it told them.
+    hub_time: Option<(u64, Instant)>,
     was_up: bool,
     num_link_losses: u64,
     last_error: Option<String>,
@@ -165,6 +167,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             up_since: None,
             routes: place::Routes::default(),
             missed_hub: None,
+            hub_time: None,
             was_up: false,
             num_link_losses: 0,
             last_error: None,

@@ -112,6 +112,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
         let name = welcome.name.as_ref().map(ToString::to_string);
         tracing::info!(name, hub_key = %hub_key.fingerprint(), "member of the network");
         let (ours, theirs) = (clock::now().unix_time, welcome.time);
+        self.hub_time = Some((theirs, clock::instant())).filter(|(time, _)| *time > 0);
         if ours.abs_diff(theirs) > MAX_CLOCK_DIFFERENCE_S {
             let differ_s = ours.abs_diff(theirs);
             tracing::warn!(differ_s, "the clocks of this host and of the hub differ");

@@ -178,6 +178,9 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 splits: self.tun_writer.splits(),
             }),
             path,
+            hub_time: self.hub_time.map(|(told, at)| {
+                told.saturating_add(clock::instant().saturating_duration_since(at).as_secs())
+            }),
         }
     }
 }

@@ -68,6 +68,9 @@ pub struct Status {
     /// Tasks that the program has, those of open requests included: flat, however long it runs.
     #[serde(default)]
     pub tasks: usize,
+    /// Unix seconds by the hub's clock; `null` where it has not told.
+    #[serde(default)]
+    pub hub_time: Option<u64>,
 }
 
 /// The network of another hub.
@@ -236,6 +239,7 @@ impl Status {
             offload: report.offload.map(Offload::from),
             link: report.path.map(Link::from),
             tasks: Handle::try_current().map_or(0, |own| own.metrics().num_alive_tasks()),
+            hub_time: report.hub_time,
         }
     }
 }
