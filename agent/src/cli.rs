@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cmd::manual::Shell;
 use crate::config::{LogFormat, NetworkName, Settings, Sources};
 pub(crate) use args::{
     Ask, Bugreport, Call, Doctor, Json, Listen, OwnLink, PeerArg, Ping, Secret, Send, Trust, Up,
@@ -99,6 +100,17 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Write all that helps to find a fault into one text file, without secrets
     Bugreport(Bugreport),
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell's
+        shell: Shell,
+    },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        dir: PathBuf,
+    },
 }
 
 impl Command {
@@ -121,13 +133,19 @@ impl Command {
             | Self::Trust { .. }
             | Self::Secret { .. }
             | Self::Doctor(_)
-            | Self::Bugreport(_) => None,
+            | Self::Bugreport(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => None,
         }
     }
 
-    /// Whether it looks at settings that are wrong, too.
-    pub(crate) const fn examines(&self) -> bool {
-        matches!(self, Self::Doctor(_) | Self::Bugreport(_))
+    /// Whether it does its work also where the settings are wrong: it says what is wrong with them, or is the
+    /// same whatever they are.
+    pub(crate) const fn bears_wrong_settings(&self) -> bool {
+        matches!(
+            self,
+            Self::Doctor(_) | Self::Bugreport(_) | Self::Completions { .. } | Self::Man { .. }
+        )
     }
 }
 

@@ -58,7 +58,8 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     let sources = cli.sources();
     let (settings, wrong) = sources.read_what_can_be();
     let wrong = wrong.map(Failure::from);
-    let wrong = if cli.command.examines() { wrong } else { wrong.map_or(Ok(None), Err)? };
+    let wrong =
+        if cli.command.bears_wrong_settings() { wrong } else { wrong.map_or(Ok(None), Err)? };
     if let Command::Up(up) = &cli.command
         && up.detach
     {
@@ -100,6 +101,8 @@ async fn dispatch(
         Command::Bugreport(args) => {
             cmd::bugreport::run(args.file.as_deref(), settings, origin).await
         }
+        Command::Completions { shell } => cmd::manual::completions(*shell),
+        Command::Man { dir } => cmd::manual::pages(dir),
     }
 }
 

@@ -4,6 +4,7 @@ mod ask;
 mod failure;
 mod init;
 mod log;
+mod manual;
 mod members;
 mod peers;
 mod reload;
@@ -27,6 +28,7 @@ use tracing::{info, warn};
 
 use ask::{AdminArgs, StatusArgs};
 use init::InitArgs;
+use manual::Shell;
 use members::{InviteArgs, NodesArgs};
 use peers::PeersArgs;
 use reload::{Reload, Sources};
@@ -78,6 +80,17 @@ enum Command {
     Nodes(NodesArgs),
     /// Show this hub's key, the hubs that it is linked with, and the networks behind them
     Peers(PeersArgs),
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell's
+        shell: Shell,
+    },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        dir: PathBuf,
+    },
 }
 
 /// Parses, runs, and maps what went wrong to an exit code.
@@ -94,6 +107,14 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Invite(args)) => members::invite(args, cli.run.into_place()),
         Some(Command::Nodes(args)) => members::nodes(args, cli.run.into_place()),
         Some(Command::Peers(args)) => peers::peers(args, &cli.run.into_place()),
+        Some(Command::Completions { shell }) => {
+            cli.run.into_place();
+            manual::completions(shell)
+        }
+        Some(Command::Man { dir }) => {
+            cli.run.into_place();
+            manual::pages(&dir)
+        }
         Some(Command::Run(args)) => run(args.or(cli.run)),
         None => run(cli.run),
     };

@@ -6,6 +6,7 @@ pub(crate) mod hub;
 pub(crate) mod join;
 pub(crate) mod leave;
 pub(crate) mod listen;
+pub(crate) mod manual;
 mod network;
 pub(crate) mod ping;
 pub(crate) mod secret;

@@ -62,6 +62,19 @@ fn example_file_shows_every_key_with_its_default() {
 }
 
 #[test]
+fn example_file_names_every_key() {
+    let example = include_str!("../../agent.example.toml");
+    let Err(ConfigError::Parse { message, .. }) = parse("no_key = 1") else { panic!() };
+    let keys: Vec<_> = message.split('`').skip(3).step_by(2).collect();
+    assert!(keys.len() > 18 && keys.contains(&"log_format"), "{message}");
+    for key in keys {
+        let names =
+            |line: &str| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} ="));
+        assert!(example.lines().any(names), "{key}");
+    }
+}
+
+#[test]
 fn errors_name_file_line_and_the_nearest_key() {
     let error = parse("hub = \"h\"\nmtuu = 1400\n").unwrap_err();
     assert!(error.to_string().starts_with("agent.toml, line 2: unknown field `mtuu`"), "{error}");
