@@ -1,8 +1,9 @@
-//! Files with secrets in them: nobody but their owner may read or write them.
+//! Files with secrets in them: nobody but their owner may read or write them. Root makes them for the owner
+//! of their folder.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -69,6 +70,19 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     Ok(content)
 }
 
+/// Gives `file`, which was just made in `folder`, to the owner of the folder, where root made it: whoever
+/// administers a hub that has a user of its own is not to lock it out of its state.
+///
+/// # Errors
+/// What the system says.
+pub fn hand_over(file: &File, folder: &Path) -> io::Result<()> {
+    let (own, wanted) = (file.metadata()?, fs::metadata(folder)?);
+    if !nix::unistd::geteuid().is_root() || own.uid() == wanted.uid() {
+        return Ok(());
+    }
+    fchown(file, Some(wanted.uid()), Some(wanted.gid()))
+}
+
 /// Makes the file `name` in `folder`, which must not exist. It is on the disk when this returns.
 ///
 /// # Errors
@@ -100,6 +114,7 @@ fn write(
     }
     let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
     let put = written.and_then(|mut file| {
+        hand_over(&file, folder)?;
         file.write_all(content)?;
         file.sync_all()?;
         put(&new, &folder.join(name))

@@ -4,7 +4,7 @@ mod routes;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -129,14 +129,21 @@ fn say(join: &JoinString, network: Network, file: &Path, state: &Path) {
     tell(&format!("fingerprint    {}", join.hub_key.fingerprint()));
     tell(&format!("key            {}", join.hub_key));
     tell(&format!("nodes reach it at {at}; 'advertise' in the configuration says otherwise"));
-    let config = match file.to_str() {
-        Some(DEFAULT_FILE) => String::new(),
-        _ => format!(" --config {}", file.display()),
+    let start = match file.to_str() {
+        Some(DEFAULT_FILE) if is_of_another_user(state) => "systemctl start dosp-server".to_owned(),
+        Some(DEFAULT_FILE) => "dosp-server".to_owned(),
+        _ => format!("dosp-server --config {}", file.display()),
     };
-    tell(&format!("\nstart the hub:   dosp-server{config}"));
+    tell(&format!("\nstart the hub:   {start}"));
     let good_for = if join.join_key.is_some() { " (one node, within 24 hours)" } else { "" };
     tell(&format!("then on a host{good_for}:   the line below, and 'dosp-agent up'"));
     print(&format!("dosp-agent join {}", *join.to_text()));
+}
+
+/// As with the packages, whose hub has a user of its own.
+fn is_of_another_user(state: &Path) -> bool {
+    let own = nix::unistd::geteuid().as_raw();
+    fs::metadata(state).is_ok_and(|state| state.uid() != own)
 }
 
 fn warn_of(network: Network, routes: &Routes) {

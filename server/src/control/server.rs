@@ -54,12 +54,13 @@ impl Drop for ControlServer {
 
 impl ControlServer {
     /// Makes the socket, 0660 and of the group `dosp` where that exists. The file of a hub that has
-    /// died is replaced.
+    /// died is replaced; a link is followed, so that a hub with a user of its own needs no right to write
+    /// where the sockets of others are.
     ///
     /// # Errors
     /// [`SocketError`].
     pub async fn bind(path: &Path) -> Result<Self, SocketError> {
-        let path = path.to_owned();
+        let path = target_of(path);
         if UnixStream::connect(&path).await.is_ok() {
             return Err(SocketError::Taken { path });
         }
@@ -82,6 +83,14 @@ impl ControlServer {
                 Some(_) = connections.join_next() => {}
             }
         }
+    }
+}
+
+/// Where the link `path` leads, or `path` itself where it is none.
+fn target_of(path: &Path) -> PathBuf {
+    match std::fs::read_link(path) {
+        Ok(target) => path.parent().unwrap_or(Path::new("/")).join(target),
+        Err(_) => path.to_owned(),
     }
 }
 
@@ -122,5 +131,27 @@ async fn serve(mut stream: UnixStream, hub: HubHandle) {
     };
     if let Err(error) = outcome.await {
         debug!(%error, "a command went away");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn link_is_followed_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, target) = (folder.path().join("link"), folder.path().join("hub/hub.sock"));
+        symlink("hub/hub.sock", &link).unwrap();
+        for _ in 0..2 {
+            let control = ControlServer::bind(&link).await.unwrap();
+            UnixStream::connect(&link).await.unwrap();
+            let second = ControlServer::bind(&link).await;
+            assert!(matches!(second, Err(SocketError::Taken { .. })));
+            drop(control);
+            assert!(link.is_symlink() && !target.exists());
+        }
     }
 }

@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::record::{Invite, Member, Removed, Row};
+use crate::private;
 use error::Failure;
 pub use error::StoreError;
 use guard::guarded;
@@ -115,6 +116,7 @@ fn create(folder: &Path, path: &Path) -> Result<(), Failure> {
         Ok(()) | Err(_) => {}
     }
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&new)?;
+    private::hand_over(&file, folder)?;
     drop(initialise(FileBackend::new(file)?)?);
     fs::rename(&new, path)?;
     File::open(folder)?.sync_all()?;

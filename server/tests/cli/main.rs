@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod members;
+mod owner;
 mod peers;
 mod running;
 mod store;
