@@ -64,6 +64,13 @@ install_rust() {
     "install it from https://rustup.rs and run this again"
 }
 
+# The tools themselves are built with little optimisation: that halves the time on a fresh machine.
+cargo_tool() { # cargo_tool NAME VERSION
+  ! cargo "${1#cargo-}" --version >/dev/null 2>&1 || return 0
+  CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=0 \
+    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo install --quiet --locked "$1@$2"
+}
+
 # Hosts are network namespaces around one called hub, which does not forward:
 #   a 198.18.0.2 ─ 198.18.0.1 hub 198.18.1.1 ─ 198.18.1.2 b
 # The process id in their names keeps runs apart, and lets the tests remove what a killed run left.
