@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use dosp_tests::member::enter;
 use dosp_tests::netns::Namespace;
-use dosp_tests::preload::{self, NO_BBR};
+use dosp_tests::preload::{self, NO_CONGESTION};
 use dosp_tests::{Agent, Host, Hub, JumpingClock, Net, needs_root};
 use nix::sys::signal::Signal;
 
@@ -156,10 +156,10 @@ fn what_would_keep_this_host_from_coming_up_is_named() -> Result<()> {
     clock.jump()?;
     let later = clock.preload();
     doctor(host, &later, "")?.names("clock", "warn", 0, &words)?;
-    let words = ["bbr cannot be used", "tcp_allowed_congestion_control"];
-    let library = preload::build(net.dir(), "no_bbr", NO_BBR)?;
-    let no_bbr = format!("LD_PRELOAD={}", library.display());
-    doctor(host, &no_bbr, "")?.names("congestion", "warn", 0, &words)?;
+    let words = [" cannot be used", "tcp_allowed_congestion_control"];
+    let library = preload::build(net.dir(), "fixed", NO_CONGESTION)?;
+    let fixed = format!("LD_PRELOAD={}", library.display());
+    doctor(host, &fixed, "")?.names("congestion", "warn", 0, &words)?;
 
     let file = net.dir().join("exposed.toml");
     fs::write(&file, "secret_file = \"/nowhere\"\nmtuu = 3\n")?;
