@@ -184,6 +184,7 @@ impl Cli {
             mtu: up.mtu,
             offload: up.no_offload.then_some(false),
             congestion: up.congestion,
+            metrics: up.metrics,
             force: up.force.then_some(true),
             shields_up: up.shields_up.then_some(true),
             hosts: up.no_hosts.then_some(false),

@@ -7,9 +7,11 @@ mod sources;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+pub use dosp_daemon::log::LogFormat;
 use dosp_proto::label::Label;
 use dosp_proto::offload::Offloads;
 use dosp_proto::secret::{NetworkSecret, SecretError};
@@ -37,17 +39,6 @@ pub const DEFAULT_TUN: &str = "dosp0";
 pub const DEFAULT_MTU: u16 = 1420;
 /// Every IPv4 link takes so many bytes (RFC 791, § 3.2).
 const MIN_MTU: u16 = 576;
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Human,
-    /// One JSON object a line.
-    Json,
-}
 
 /// The configuration file, or what the command line says of the same things.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -87,6 +78,8 @@ pub struct Settings {
     pub state: Option<PathBuf>,
     /// Path of the local socket.
     pub socket: Option<PathBuf>,
+    /// Where Prometheus gets figures.
+    pub metrics: Option<SocketAddr>,
     /// Log filter.
     pub log: Option<String>,
     /// How log lines look.
@@ -179,6 +172,7 @@ impl Settings {
             trust: self.trust.or(other.trust),
             state: self.state.or(other.state),
             socket: self.socket.or(other.socket),
+            metrics: self.metrics.or(other.metrics),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
         }
@@ -224,7 +218,7 @@ impl Settings {
 
     /// Reads the variables that the published implementation knows too: `DOSP_HOST`, `DOSP_PORT`,
     /// `DOSP_VIP`; and `DOSP_NAME`, `DOSP_SECRET`, `DOSP_SECRET_FILE`, `DOSP_STATE`, `DOSP_SOCKET`,
-    /// `DOSP_LOG`.
+    /// `DOSP_METRICS`, `DOSP_LOG`.
     ///
     /// # Errors
     /// [`ConfigError::Environment`].
@@ -244,6 +238,7 @@ impl Settings {
             secret_file: var("DOSP_SECRET_FILE").map(PathBuf::from),
             state: var("DOSP_STATE").map(PathBuf::from),
             socket: var("DOSP_SOCKET").map(PathBuf::from),
+            metrics: parsed("DOSP_METRICS", &var)?,
             log: var("DOSP_LOG"),
             ..Self::default()
         })

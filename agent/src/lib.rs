@@ -13,6 +13,7 @@
 //! | [`known_peers`] | whose keys are trusted, without I/O |
 //! | [`control`] | the local socket |
 //! | [`state`], [`private`] | the state folder, and files that are for their owner alone |
+//! | [`metrics`] | figures for Prometheus |
 //! | [`cli`], [`config`], [`detach`], [`failure`] | the edge |
 //!
 //! `cmd` has the commands. The life of a packet is told in `ARCHITECTURE.md`.
@@ -32,6 +33,7 @@ pub mod hosts;
 pub mod known_peers;
 pub mod link;
 mod log;
+mod metrics;
 pub mod netcfg;
 pub mod node;
 pub mod peer_name;
@@ -107,17 +109,15 @@ async fn dispatch(
 }
 
 fn start_logging(cli: &Cli, settings: &Settings) -> Result<log::LogFilter, Failure> {
-    let up = match &cli.command {
-        Command::Up(up) => Some(up),
-        _ => None,
+    let of = match &cli.command {
+        Command::Up(up) if up.detached => {
+            detach::leave_session()?;
+            log::Of::Detached(detach::CappedLog::beside(&settings.socket())?)
+        }
+        Command::Up(_) => log::Of::Agent,
+        _ => log::Of::Command,
     };
-    let default = if up.is_some() { "info" } else { "warn" };
-    let mut file = None;
-    if up.is_some_and(|up| up.detached) {
-        detach::leave_session()?;
-        file = Some(detach::CappedLog::beside(&settings.socket())?);
-    }
-    log::start(settings, default, file)
+    log::start(settings, of)
 }
 
 impl From<ConfigError> for Failure {

@@ -1,14 +1,14 @@
 //! The log on standard error, or in a file of its own, with a filter that can change while it runs.
 
-use std::io::IsTerminal;
 use std::sync::Mutex;
 
+use dosp_daemon::log::Style;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
-use crate::config::{LogFormat, Settings};
+use crate::config::Settings;
 use crate::detach::CappedLog;
 use crate::failure::{Exit, Failure};
 
@@ -33,26 +33,32 @@ impl LogFilter {
     }
 }
 
-/// Starts it by `settings`; to `file`, where there is one. What is not set is `default`.
-pub(crate) fn start(
-    settings: &Settings,
-    default: &'static str,
-    file: Option<CappedLog>,
-) -> Result<LogFilter, Failure> {
+/// Whose log it is.
+#[derive(Debug)]
+pub(crate) enum Of {
+    /// A command that somebody waits for.
+    Command,
+    /// The agent.
+    Agent,
+    /// The agent in the background.
+    Detached(CappedLog),
+}
+
+/// Starts it by `settings`.
+pub(crate) fn start(settings: &Settings, of: Of) -> Result<LogFilter, Failure> {
+    let default = if matches!(of, Of::Command) { "warn" } else { "info" };
     let filter = parse(settings.log.as_deref().unwrap_or(default))?;
     let (filter, handle) = reload::Layer::new(filter);
-    let terminal = file.is_none() && std::io::stderr().is_terminal();
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none();
-    let writer = match file {
-        Some(file) => BoxMakeWriter::new(Mutex::new(file)),
-        None => BoxMakeWriter::new(std::io::stderr),
+    let format = settings.log_format.unwrap_or_default();
+    let stderr = || BoxMakeWriter::new(std::io::stderr);
+    let (style, writer) = match of {
+        Of::Command => (Style::of_stderr(format), stderr()),
+        Of::Agent => (Style::of_stderr(format).limited(), stderr()),
+        Of::Detached(file) => {
+            (Style::of_file(format).limited(), BoxMakeWriter::new(Mutex::new(file)))
+        }
     };
-    let lines = fmt::layer().with_target(false).with_ansi(colour).with_writer(writer);
-    let lines = match settings.log_format.unwrap_or_default() {
-        LogFormat::Json => lines.json().boxed(),
-        LogFormat::Human => lines.boxed(),
-    };
-    tracing_subscriber::registry().with(filter).with(lines).init();
+    tracing_subscriber::registry().with(filter).with(style.layer(writer)).init();
     Ok(LogFilter { handle, default })
 }
 

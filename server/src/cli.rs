@@ -17,10 +17,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use dosp_daemon::metrics::{Endpoint, ListenError};
 use dosp_server::config::{ConfigError, Settings};
 use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::server::{ControlServer, SocketError};
-use dosp_server::{Config, HubHandle, Server, nofile};
+use dosp_server::{Config, HubHandle, Server, metrics, nofile};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -56,7 +57,7 @@ reaches it a vIP of 7.10.0.{x}.
            its address passes for it: 'unauthenticated' allows that
 
 Environment: DOSP_HOST, DOSP_PORT, DOSP_IP_TEMPLATE, DOSP_PEERS (HOST:PORT:TEMPLATE,... of published
-hubs), DOSP_LOG, DOSP_LOG_FORMAT.
+hubs), DOSP_METRICS, DOSP_LOG, DOSP_LOG_FORMAT.
 The order is: option, environment, file, default.";
 
 #[derive(Debug, Subcommand)]
@@ -162,6 +163,7 @@ async fn serve(config: &Config, reload: Reload) -> anyhow::Result<()> {
     let hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let server = Server::bind(config)?;
     let control = start_control(config, server.handle()).await?;
+    let metrics = start_metrics(config, server.handle()).await?;
     let stop = shutdown.clone();
     tokio::spawn(async move {
         tokio::select! {
@@ -177,7 +179,7 @@ async fn serve(config: &Config, reload: Reload) -> anyhow::Result<()> {
     // Where the listeners have failed nobody has said so yet.
     shutdown.cancel();
     stopping.await.context("tell the service manager")?;
-    drop(control);
+    drop((control, metrics));
     Ok(())
 }
 
@@ -206,6 +208,16 @@ async fn start_control(
         }
         Err(error) => Err(error),
     }
+}
+
+/// What Prometheus asks, until the task is dropped.
+async fn start_metrics(
+    config: &Config,
+    hub: HubHandle,
+) -> Result<Option<AbortOnDropHandle<()>>, ListenError> {
+    let Some(addr) = config.metrics else { return Ok(None) };
+    let serving = metrics::serve(Endpoint::bind(addr).await?, hub);
+    Ok(Some(AbortOnDropHandle::new(tokio::spawn(serving))))
 }
 
 /// Every session needs a file: the system's limit is a limit on clients as well.

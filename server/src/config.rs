@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use dosp_daemon::log::LogFormat;
 use dosp_proto::frame;
 use dosp_proto::label::Label;
 use dosp_proto::vip::Network;
@@ -43,16 +44,6 @@ pub struct ListenAddr {
     /// Whether the hub cannot run without it: `false` for the IPv6 default, as there are hosts
     /// without IPv6.
     pub is_required: bool,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Human,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Everything the hub needs to know, checked.
@@ -92,6 +83,8 @@ pub struct Config {
     pub peers: Vec<PeerConfig>,
     /// The local socket.
     pub socket: PathBuf,
+    /// Where Prometheus gets figures; without it nowhere.
+    pub metrics: Option<SocketAddr>,
     /// The least important lines that are logged.
     pub log: LevelFilter,
     /// How they look.
@@ -139,6 +132,8 @@ pub struct Settings {
     pub peers: Option<Vec<PeerConfig>>,
     /// See [`Config::socket`].
     pub socket: Option<PathBuf>,
+    /// See [`Config::metrics`].
+    pub metrics: Option<SocketAddr>,
     /// See [`Config::log`].
     pub log: Option<LevelFilter>,
     /// See [`Config::log_format`].
@@ -158,6 +153,7 @@ impl Settings {
             listen: listen_from(host, port),
             network: env.read("DOSP_IP_TEMPLATE", parse_network)?,
             peers: env.read("DOSP_PEERS", peer::parse_peers_variable)?,
+            metrics: env.read("DOSP_METRICS", parse_listen)?,
             log: env.read("DOSP_LOG", parse_level)?,
             log_format: env.read("DOSP_LOG_FORMAT", parse_format)?,
             ..Self::default()
@@ -205,6 +201,7 @@ impl Settings {
             advertise: self.advertise.or(other.advertise),
             peers: self.peers.or(other.peers),
             socket: self.socket.or(other.socket),
+            metrics: self.metrics.or(other.metrics),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
         }
@@ -231,6 +228,7 @@ impl From<Settings> for Config {
             advertise: settings.advertise.unwrap_or_default(),
             peers: settings.peers.unwrap_or_default(),
             socket: settings.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            metrics: settings.metrics,
             log: settings.log.unwrap_or(LevelFilter::INFO),
             log_format: settings.log_format.unwrap_or_default(),
         }

@@ -17,6 +17,7 @@
 //! | [`private`] | reading and writing files that are for their owner alone |
 //! | [`hub_key`] | the hub's own key |
 //! | [`members`] | who is a member: leases, invites, and their store |
+//! | [`metrics`] | figures for Prometheus |
 //! | [`control`] | the local socket, for commands on this machine |
 //! | [`nofile`] | how many connections the system allows |
 //!
@@ -36,6 +37,7 @@ mod input;
 mod link;
 mod listen;
 pub mod members;
+pub mod metrics;
 pub mod nofile;
 pub mod private;
 pub mod queue;

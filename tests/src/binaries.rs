@@ -52,8 +52,9 @@ pub fn workspace() -> &'static Path {
 
 fn newest_source() -> Result<SystemTime> {
     let mut newest = SystemTime::UNIX_EPOCH;
-    let mut dirs: Vec<PathBuf> =
-        ["proto/src", "server/src", "agent/src"].map(|dir| workspace().join(dir)).to_vec();
+    let mut dirs: Vec<PathBuf> = ["proto", "transport", "daemon", "server", "agent"]
+        .map(|name| workspace().join(name).join("src"))
+        .to_vec();
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(&dir).with_context(|| format!("list {dir:?}"))? {
             let path = entry?.path();

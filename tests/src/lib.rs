@@ -12,6 +12,7 @@
 //! | [`courier`] | numbered messages from one host to another |
 //! | [`liar`] | a hub that lies about tunnels |
 //! | [`member`] | a member of a closed hub that only joins |
+//! | [`metrics`] | figures for Prometheus, and what the documentation says of them |
 //! | [`preload`] | libraries that are laid over the system's, for one program |
 //! | [`published`] | the published Python package, a virtual environment a version |
 //! | [`supervisor`] | a service manager that is told how a program is |
@@ -32,6 +33,7 @@ pub mod federation;
 pub mod iperf;
 pub mod liar;
 pub mod member;
+pub mod metrics;
 pub mod netns;
 pub mod preload;
 pub mod process;

@@ -1,6 +1,7 @@
 //! What the commands are told: the arguments of each.
 
 use std::fmt::{self, Display};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -127,6 +128,9 @@ pub(crate) struct Up {
     /// Congestion control of the connection to the hub: auto, kernel, cubic or bbr [default: auto]
     #[arg(long, value_name = "NAME")]
     pub(super) congestion: Option<Congestion>,
+    /// Serve figures for Prometheus at http://ADDR:PORT/metrics [default: nowhere]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) metrics: Option<SocketAddr>,
     /// Return once the network is up, and go on in the background
     #[arg(long)]
     pub(crate) detach: bool,

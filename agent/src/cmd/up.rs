@@ -6,6 +6,7 @@ mod service;
 use std::io::Write;
 use std::sync::Arc;
 
+use dosp_daemon::metrics::Endpoint;
 use dosp_proto::vip::Vip;
 use rand::rngs::StdRng;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +22,7 @@ use crate::failure::{Exit, Failure};
 use crate::host::{HostError, TunHost};
 use crate::hosts::HostsFile;
 use crate::known_peers::KnownPeers;
+use crate::metrics;
 use crate::netcfg::NetError;
 use crate::node::{Node, NodeConfig, NodeError, NodeHandle};
 use crate::peer_name::PeerName;
@@ -37,6 +39,10 @@ pub(crate) async fn run(settings: Settings, detached: bool, reload: Reload) -> R
     let key = state.identity(&mut rand::make_rng::<StdRng>())?;
     let known = state.known_peers(*key.public(), settings.trust())?;
     let control = Server::bind(&settings.socket()).await?;
+    let metrics = match settings.metrics {
+        Some(addr) => Some(Endpoint::bind(addr).await?),
+        None => None,
+    };
     let tun = LinuxTun::create(settings.tun(), mtu, settings.offloads())?;
     let host = TunHost::new(settings.tun(), mtu, settings.force.unwrap_or_default())?;
     let config = NodeConfig {
@@ -62,6 +68,9 @@ pub(crate) async fn run(settings: Settings, detached: bool, reload: Reload) -> R
         tokio::spawn(keep_hub_key(handle.clone(), Arc::clone(&state), network.join.is_some())),
         tokio::spawn(keep_names(handle.names(), settings, HostsFile::default())),
     ];
+    if let Some(metrics) = metrics {
+        tokio::spawn(metrics::serve(metrics, handle.clone()));
+    }
     let service = Service::start(handle.clone(), hub.clone());
     tokio::spawn(control.run(handle, surroundings, stop.clone()));
     let ended = node.run(stop).await;

@@ -58,6 +58,7 @@ fn example_file_shows_every_key_with_its_default() {
     let defaults = (C2c::default(), Version1::default(), TrustPolicy::default());
     assert_eq!(policies, (Some(defaults.0), Some(defaults.1), Some(defaults.2)));
     assert!(shown.hub.is_some() && shown.vip.is_some() && shown.name.is_some());
+    assert!(shown.metrics.is_some_and(|addr| addr.ip().is_loopback()));
     assert!(shown.secret_file.is_some() && example.contains("secret = \"dosps1:...\""));
 }
 

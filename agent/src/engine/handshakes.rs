@@ -144,6 +144,7 @@ impl Engine {
 
     /// The peer at `vip` has proved all of its key.
     fn on_proved(&mut self, vip: Vip, key: PublicKey, was_confirmed: bool, now: Instant) {
+        self.num_handshakes += 1;
         let moved_from = self.known.pin(vip, key);
         if let Some(peer) = self.peers.get_mut(&vip) {
             peer.end_version_1();

@@ -52,7 +52,7 @@ pub use self::failure::MessageFailure;
 pub use self::inbound::Inbound;
 pub use self::member::PlaceChange;
 pub use self::outbound::SendError;
-pub use self::peer::Version;
+pub use self::peer::{Traffic, Version};
 pub use self::policy::{C2c, Version1};
 pub use self::refusal::Refusal;
 pub use self::report::{PeerReport, Proven, QueueReport, TunnelReport, TunnelState};
@@ -193,6 +193,9 @@ pub struct Engine {
     to_tun: VecDeque<Vec<u8>>,
     events: VecDeque<Event>,
     drops: Drops,
+    /// Of peers that gave way to others.
+    past_traffic: Traffic,
+    num_handshakes: u64,
     unreachables: TokenBucket,
     /// Of packets that were sent, for packets to come.
     buffers: Buffers,
@@ -224,6 +227,8 @@ impl Engine {
             to_tun: VecDeque::new(),
             events: VecDeque::new(),
             drops: Drops::default(),
+            past_traffic: Traffic::default(),
+            num_handshakes: 0,
             unreachables: TokenBucket::new(UNREACHABLES_PER_SECOND, UNREACHABLES_PER_SECOND),
             buffers: Buffers::default(),
         }
@@ -346,7 +351,9 @@ impl Engine {
             let idle = self.peers.iter().filter(|(_, peer)| peer.is_idle());
             let oldest = idle.min_by_key(|(_, peer)| (peer.v2.is_confirmed(), peer.seen_at));
             let oldest = oldest.map(|(vip, _)| *vip);
-            self.peers.remove(&oldest?);
+            let gone = self.peers.remove(&oldest?);
+            self.past_traffic =
+                self.past_traffic.plus(gone.map(|peer| peer.traffic).unwrap_or_default());
         }
         let peer = self.peers.entry(vip).or_insert_with(|| Peer::new(now));
         peer.seen_at = now;

@@ -6,7 +6,7 @@ use dosp_proto::identity::{Fingerprint, PublicKey};
 use dosp_proto::vip::Vip;
 
 use super::peer::Peer;
-use super::{Drops, Engine, Overlay, Refusal, Version};
+use super::{Drops, Engine, Overlay, Refusal, Traffic, Version};
 use crate::known_peers::KnownPeers;
 use crate::remote::Way;
 
@@ -141,6 +141,18 @@ impl Engine {
     #[must_use]
     pub fn hub_rtt(&self) -> Option<Duration> {
         self.hub_rtt
+    }
+
+    /// Frames of all peers, also of those that are forgotten.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.peers.values().map(|peer| peer.traffic).fold(self.past_traffic, Traffic::plus)
+    }
+
+    /// How often a peer has proved its key: handshakes of version 2 that were done, renewals too.
+    #[must_use]
+    pub fn num_handshakes(&self) -> u64 {
+        self.num_handshakes
     }
 
     /// What was dropped, by reason.

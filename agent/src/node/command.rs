@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::{
     Drops, Echo, HubAnswer, HubRequest, MessageFailure, Overlay, PeerReport, QueueReport,
-    RequestError, ResolveError, SendError, Trust, TrustError, TunnelReport, Version,
+    RequestError, ResolveError, SendError, Traffic, Trust, TrustError, TunnelReport, Version,
 };
 use crate::known_peers::{KnownPeer, KnownPeers, TrustPolicy};
 use crate::peer_name::PeerName;
@@ -122,6 +122,10 @@ pub struct NodeReport {
     pub hub_rtt: Option<Duration>,
     /// What was dropped, by reason.
     pub drops: Drops,
+    /// Frames of all peers, also of those that are forgotten.
+    pub traffic: Traffic,
+    /// How often a peer has proved its key.
+    pub num_handshakes: u64,
     /// All peers, by vIP.
     pub peers: Vec<PeerReport>,
     /// This agent's key, for people.

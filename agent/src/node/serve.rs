@@ -159,6 +159,8 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             up_for: self.up_since.map(|since| clock::instant().duration_since(since)),
             hub_rtt: self.engine.hub_rtt(),
             drops: self.engine.drops().clone(),
+            traffic: self.engine.traffic(),
+            num_handshakes: self.engine.num_handshakes(),
             peers: self.engine.peers(clock::instant()).collect(),
             fingerprint: self.engine.public_key().fingerprint(),
             name: self

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use dosp_daemon::metrics::ListenError;
 use dosp_server::StartError;
 use dosp_server::config::ConfigError;
 use dosp_server::control::client::ControlError;
@@ -44,6 +45,8 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
             StartError::Bind(_) | StartError::State(_) => EXIT_FAILED,
         };
         (code, Some(error.hint()))
+    } else if let Some(error) = error.downcast_ref::<ListenError>() {
+        (EXIT_FAILED, Some(error.hint().to_owned()))
     } else {
         (EXIT_FAILED, None)
     };

@@ -101,6 +101,7 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
         max_frame_len,
         write_timeout: _,
         congestion,
+        metrics,
         compression,
         builtin_functions: _,
         functions: _,
@@ -120,6 +121,7 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
         ("network", *network != running.network),
         ("max_frame_len", *max_frame_len != running.max_frame_len),
         ("congestion", *congestion != running.congestion),
+        ("metrics", *metrics != running.metrics),
         ("compression", *compression != running.compression),
         ("state", *state != running.state),
         ("closed", *closed != running.closed),
@@ -159,6 +161,7 @@ mod tests {
             network: "10.0.0.0/24".parse().unwrap(),
             max_frame_len: 1,
             congestion: Congestion::Kernel,
+            metrics: Some("127.0.0.1:9".parse().unwrap()),
             compression: true,
             state: Some(PathBuf::from("/state")),
             closed: true,
@@ -169,7 +172,7 @@ mod tests {
             ..applied
         };
         let named = needs_restart(&running, &new);
-        assert_eq!(named.len(), 11, "{named:?}");
+        assert_eq!(named.len(), 12, "{named:?}");
         assert!(needs_restart(&new, &new).is_empty());
     }
 }

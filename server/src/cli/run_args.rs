@@ -48,6 +48,9 @@ pub(super) struct RunArgs {
     /// Local socket for status, admin, nodes, invite and peers [default: /run/dosp/server.sock]
     #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
+    /// Serve figures for Prometheus at http://ADDR:PORT/metrics [default: nowhere]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = config::parse_listen)]
+    pub(super) metrics: Option<SocketAddr>,
     /// Configuration file [default: /etc/dosp/server.toml where it exists]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -91,6 +94,7 @@ impl RunArgs {
             admin_token_file: self.admin_token_file.or(other.admin_token_file),
             state: self.state.or(other.state),
             socket: self.socket.or(other.socket),
+            metrics: self.metrics.or(other.metrics),
             config: self.config.or(other.config),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
@@ -120,6 +124,7 @@ impl RunArgs {
             compression: self.compression.then_some(true),
             state: self.state,
             socket: self.socket,
+            metrics: self.metrics,
             builtin_functions: self.builtin_functions.then_some(true),
             log_format: self.log_format,
             ..Settings::default()

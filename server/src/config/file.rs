@@ -23,7 +23,7 @@ use peers::RawPeer;
 pub const EXAMPLE: &str = include_str!("../../server.example.toml");
 
 /// All keys, for hints.
-pub(super) const KEYS: [&str; 18] = [
+pub(super) const KEYS: [&str; 19] = [
     "listen",
     "network",
     "max_clients",
@@ -40,6 +40,7 @@ pub(super) const KEYS: [&str; 18] = [
     "advertise",
     "peer",
     "socket",
+    "metrics",
     "log",
     "log_format",
 ];
@@ -73,6 +74,7 @@ struct Raw {
     advertise: Option<Vec<String>>,
     peer: Option<Vec<RawPeer>>,
     socket: Option<PathBuf>,
+    metrics: Option<String>,
     log: Option<String>,
     log_format: Option<String>,
 }
@@ -172,6 +174,11 @@ impl Settings {
             })?,
             peers: peers::read(source, table, raw.peer)?,
             socket: raw.socket,
+            metrics: check.value(
+                "metrics",
+                raw.metrics.filter(|addr| !addr.is_empty()),
+                |addr| parse_listen(&addr),
+            )?,
             log: check.value("log", raw.log, |text| parse_level(&text))?,
             log_format: check.value("log_format", raw.log_format, |text| parse_format(&text))?,
         })

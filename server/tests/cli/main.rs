@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod members;
+mod observed;
 mod owner;
 mod peers;
 mod running;
@@ -18,7 +19,7 @@ use tempfile::NamedTempFile;
 
 pub(crate) fn dosp_server(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dosp-server"));
-    for name in ["HOST", "PORT", "IP_TEMPLATE", "PEERS", "LOG", "LOG_FORMAT"] {
+    for name in ["HOST", "PORT", "IP_TEMPLATE", "PEERS", "METRICS", "LOG", "LOG_FORMAT"] {
         command.env_remove(format!("DOSP_{name}"));
     }
     command.args(args);

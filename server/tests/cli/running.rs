@@ -48,17 +48,6 @@ fn sources_are_laid_over_each_other() {
 }
 
 #[test]
-fn log_is_json_when_asked() {
-    let args = ["--listen", "127.0.0.1:0", "--log-format", "json"];
-    let mut child = dosp_server(&args).stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
-    let line = next_line_with(&mut log, "listening");
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(line.starts_with('{') && line.contains(r#""message":"listening""#), "{line}");
-}
-
-#[test]
 fn message_of_a_client_reaches_the_log_harmless() {
     let mut hub = Hub::start(&mut dosp_server(&["--listen", "127.0.0.1:0"]));
     let mut client = TcpStream::connect(&hub.addr).unwrap();

@@ -23,6 +23,8 @@ fn peer_table_is_bounded_and_keeps_whoever_has_something_queued() {
         assert!(net.nodes[0].engine.peers(net.instant).count() <= 4_096);
     }
     assert_eq!(net.nodes[0].messages.len(), 5_000);
+    let traffic = net.nodes[0].engine.traffic();
+    assert_eq!(traffic.rx_frames, 5_000, "also of those that gave way");
     let waiting = net.nodes[0].engine.peers(net.instant).find(|peer| peer.queued_len > 0);
     assert_eq!(waiting.unwrap().vip, vip(9_000));
 }

@@ -1,0 +1,11 @@
+//! What both programs need as daemons, and what has nothing to do with networks of vIPs.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`log`] | how lines of the log look, and how many of a kind there are |
+//! | [`metrics`] | figures for Prometheus: their text, and the HTTP that carries it |
+//!
+//! It knows nothing of agents and hubs: they bring their figures.
+
+pub mod log;
+pub mod metrics;
