@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::cmd::manual::Shell;
 use crate::config::{LogFormat, NetworkName, Settings, Sources};
 pub(crate) use args::{
-    Ask, Bugreport, Call, Doctor, Json, Listen, OwnLink, PeerArg, Ping, Secret, Send, Trust, Up,
-    Wait, Whois,
+    Ask, Bugreport, Call, Doctor, Json, Listen, OwnLink, PeerArg, Ping, Secret, Send, Status,
+    Trust, Up, Wait, Whois,
 };
 
 /// Puts this host into a virtual network through a DoSP hub.
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     /// Wait until the network is up, also for an agent that is not there yet
     Wait(Wait),
     /// Show what the running agent is doing
-    Status(Json),
+    Status(Status),
     /// Show the peers that this host has spoken to
     Peers(Json),
     /// Print this host's vIP, and say its key's fingerprint; or print a peer's vIP

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use dosp_console::watch::parse_interval;
 use dosp_proto::label::{Label, LabelError};
 use dosp_proto::vip::Vip;
 use dosp_transport::congestion::Congestion;
@@ -175,6 +176,18 @@ pub(crate) struct Json {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) output: Json,
+    /// Show it again and again: a picture in a terminal until 'q', else lines, or with --json objects
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Time between two looks [default: 1s]
+    #[arg(long, value_name = "TIME", requires = "watch", value_parser = parse_interval)]
+    pub(crate) interval: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use dosp_console::units::age;
+
 use super::Agent;
-use super::status::{age, json, print};
+use super::status::{json, print};
 use crate::cli::{Ask, Call, OwnLink};
 use crate::config::Settings;
 use crate::control::wire::{Answer, Clients, Info};

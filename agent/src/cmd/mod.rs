@@ -15,6 +15,7 @@ pub(crate) mod status;
 pub(crate) mod trust;
 pub(crate) mod up;
 pub(crate) mod wait;
+mod watch;
 pub(crate) mod whois;
 
 use std::path::Path;

@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::time::Duration;
+
+use dosp_console::table::aligned;
+use dosp_console::units::{age, bytes};
 
 use super::{Agent, connect};
-use crate::cli::{Json, PeerArg};
+use crate::cli::{self, Json, PeerArg};
 use crate::config::Settings;
 use crate::control::wire::{Link, Node, Offload, OtherNetwork, Peer, Queue, State, Status};
 use crate::failure::{Exit, Failure};
 
 /// `dosp-agent status`.
-pub(crate) async fn status(args: &Json, settings: &Settings) -> Result<(), Failure> {
+pub(crate) async fn status(args: &cli::Status, settings: &Settings) -> Result<(), Failure> {
+    if args.watch {
+        return super::watch::run(args, &settings.socket()).await;
+    }
     let status = connect(&settings.socket()).await?.status().await?;
-    print(if args.json { json(&status)? } else { overview(&status) })
+    print(if args.output.json { json(&status)? } else { overview(&status) })
 }
 
 /// `dosp-agent peers`.
@@ -194,7 +199,7 @@ pub(super) fn table(status: &Status) -> String {
     }
     let rows: Vec<_> =
         std::iter::once(heads.map(str::to_owned)).chain(rows.into_values()).collect();
-    align(&rows)
+    aligned(&rows)
 }
 
 const fn presence(node: &Node) -> Option<&'static str> {
@@ -247,58 +252,9 @@ fn counts(dropped: &BTreeMap<String, u64>) -> String {
     counts.collect::<Vec<_>>().join(", ")
 }
 
-/// Columns as wide as their widest cell.
-pub(super) fn align<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-/// A duration in its two largest units.
-pub(super) fn age(nanos: u64) -> String {
-    let seconds = Duration::from_nanos(nanos).as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
-/// A number of bytes, decimal as on network interfaces.
-fn bytes(count: u64) -> String {
-    match count {
-        0..1000 => format!("{count} B"),
-        1000..1_000_000 => format!("{:.1} kB", count as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", count as f64 / 1e6),
-        _ => format!("{:.1} GB", count as f64 / 1e9),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_short_and_have_units() {
-        let ages = [0, 59, 60, 3_599, 3_600, 86_400, 90_000].map(|s| age(s * 1_000_000_000));
-        let expected =
-            ["0 s", "59 s", "1 min 0 s", "59 min 59 s", "1 h 0 min", "1 d 0 h", "1 d 1 h"];
-        assert_eq!(ages, expected);
-        let sizes = [0, 999, 1_000, 1_500_000, 2_000_000_000].map(bytes);
-        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "1.5 MB", "2.0 GB"]);
-    }
 
     #[test]
     fn overview_of_a_running_agent() {

@@ -1,9 +1,10 @@
 //! `dosp-agent trust`: whose keys the running agent trusts.
 
+use dosp_console::table::aligned;
 use serde_json::json;
 
 use super::connect;
-use super::status::{align, json, print};
+use super::status::{json, print};
 use crate::cli::{Json, PeerArg, Trust};
 use crate::config::Settings;
 use crate::control::wire::Trusted;
@@ -54,7 +55,7 @@ fn table(trusted: &[Trusted]) -> String {
         let state = if known.pinned { "pinned" } else { "seen, not pinned" };
         [known.vip.to_string(), name, known.fingerprint.clone(), state.to_owned()]
     }));
-    align(&rows)
+    aligned(&rows)
 }
 
 #[cfg(test)]

@@ -90,6 +90,9 @@ impl Engine {
                 }
                 if let Some(echo) = self.echoes.remove(&id) {
                     let rtt = now.duration_since(echo.sent_at);
+                    if let Some(peer) = self.peers.get_mut(&from) {
+                        peer.rtt = Some(rtt);
+                    }
                     let echo = Echo { rtt, hub_rtt: echo.hub_rtt, len: payload.len() };
                     self.events.push_back(Event::Echoed(id, echo));
                 }

@@ -1,7 +1,7 @@
 //! One other agent: its tunnels, and what waits to be sealed for it.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dosp_proto::Now;
 use dosp_proto::buffer::PacketBuf;
@@ -111,6 +111,8 @@ pub(super) struct Peer {
     pub(super) in_round: bool,
     pub(super) traffic: Traffic,
     pub(super) drops: Drops,
+    /// How long the last echo took.
+    pub(super) rtt: Option<Duration>,
     /// When an IP packet was last taken for it: what opens raised shields.
     pub(super) addressed_at: Option<Instant>,
     /// When a frame of it, or something for it, last came.
@@ -142,6 +144,7 @@ impl Peer {
             in_round: false,
             traffic: Traffic::default(),
             drops: Drops::default(),
+            rtt: None,
             addressed_at: None,
             seen_at: now,
             no_answer_at: None,

@@ -70,6 +70,8 @@ pub struct PeerReport {
     pub tx_bytes: u64,
     /// Bytes that wait to be sealed.
     pub queued_len: usize,
+    /// How long the last echo took; nobody sends any but people.
+    pub rtt: Option<Duration>,
     /// What was dropped of it and for it, by reason.
     pub drops: Drops,
     /// Its last refusal, until a tunnel is open.
@@ -180,6 +182,7 @@ impl Engine {
             tx_frames: peer.traffic.tx_frames,
             tx_bytes: peer.traffic.tx_bytes,
             queued_len: peer.waiting_len(),
+            rtt: peer.rtt,
             drops: peer.drops.clone(),
             refusal: peer.refusal.clone(),
             way: self.way_to(*vip),

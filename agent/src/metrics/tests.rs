@@ -11,6 +11,7 @@ fn peer(number: u32) -> PeerReport {
     drops.add_times(DropReason::Forged, 2);
     drops.add(DropReason::TooLate);
     PeerReport {
+        rtt: None,
         vip: Vip::from(0x0A01_0000 + number),
         tunnel: TunnelState::Open,
         version: None,

@@ -36,7 +36,7 @@ pub(super) fn judge(ours: u64, theirs: Option<u64>) -> Finding {
 }
 
 fn words(seconds: u64) -> String {
-    crate::cmd::status::age(seconds.saturating_mul(1_000_000_000))
+    dosp_console::units::age(seconds.saturating_mul(1_000_000_000))
 }
 
 #[cfg(test)]

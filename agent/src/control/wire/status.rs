@@ -177,6 +177,9 @@ pub struct Peer {
     pub tx_bytes: u64,
     /// Bytes that wait to be sealed for it.
     pub queued_bytes: u64,
+    /// How long the last `ping` of it took; `null` where there was none.
+    #[serde(default)]
+    pub rtt_ns: Option<u64>,
     /// What was dropped of it and for it, by reason.
     pub dropped: BTreeMap<String, u64>,
     /// Why it takes no tunnel, while that is so.
@@ -280,6 +283,7 @@ impl From<PeerReport> for Peer {
             tx_frames: report.tx_frames,
             tx_bytes: report.tx_bytes,
             queued_bytes: report.queued_len as u64,
+            rtt_ns: report.rtt.map(nanos),
             dropped: by_name(&report.drops),
             refusal: report.refusal.map(|refusal| refusal.to_string()),
             via: report.way.hub.map(String::from),
