@@ -10,6 +10,7 @@ mod peers;
 mod reload;
 mod run_args;
 mod service;
+mod watch;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

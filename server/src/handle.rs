@@ -67,6 +67,8 @@ impl HubHandle {
             up_for_ns: nanos(session.uptime),
             rx_frames: session.num_frames.0,
             tx_frames: session.num_frames.1,
+            rx_bytes: session.num_bytes.0,
+            tx_bytes: session.num_bytes.1,
             queued_bytes: outbox.map_or(0, |outbox| outbox.len() as u64),
             congestion: Some(path.congestion).filter(|name| !name.is_empty()),
             rtt_ns: Some(path.rtt).filter(|rtt| !rtt.is_zero()).map(nanos),

@@ -50,14 +50,18 @@ pub(crate) struct Origin {
     pub(crate) is_dialled: bool,
 }
 
-/// What has gone over a link, in frames.
+/// What has gone over a link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
-    /// From the other hub.
+    /// Frames from the other hub.
     pub(crate) rx: u64,
-    /// To it.
+    /// Frames to it.
     pub(crate) tx: u64,
-    /// From it, and not passed on.
+    /// Bytes of the frames from it.
+    pub(crate) rx_bytes: u64,
+    /// Bytes of those to it.
+    pub(crate) tx_bytes: u64,
+    /// Frames from it, and not passed on.
     pub(crate) dropped: u64,
 }
 
@@ -66,6 +70,8 @@ impl Traffic {
         Self {
             rx: self.rx + other.rx,
             tx: self.tx + other.tx,
+            rx_bytes: self.rx_bytes + other.rx_bytes,
+            tx_bytes: self.tx_bytes + other.tx_bytes,
             dropped: self.dropped + other.dropped,
         }
     }
@@ -182,6 +188,8 @@ impl Link {
         Traffic {
             rx: self.counters.rx.load(Ordering::Relaxed),
             tx: self.counters.tx.load(Ordering::Relaxed),
+            rx_bytes: self.counters.rx_bytes.load(Ordering::Relaxed),
+            tx_bytes: self.counters.tx_bytes.load(Ordering::Relaxed),
             dropped: self.num_dropped.load(Ordering::Relaxed),
         }
     }

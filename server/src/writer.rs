@@ -111,6 +111,7 @@ impl Writer {
         let batch = self.outbox.next_batch(spent).await?;
         // Before the write, so that a client that has a frame finds it counted.
         self.counters.tx.fetch_add(batch.num_frames, Ordering::Relaxed);
+        self.counters.tx_bytes.fetch_add(batch.bytes.len() as u64, Ordering::Relaxed);
         Some(batch)
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use dosp_console::watch::parse_interval;
 use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::client::{self, ControlError};
 use dosp_server::control::wire::{SessionStatus, Status};
@@ -32,6 +33,12 @@ pub(super) struct StatusArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Show it again and again: a picture in a terminal until 'q', else lines, or with --json objects
+    #[arg(long)]
+    watch: bool,
+    /// Time between two looks [default: 1s]
+    #[arg(long, value_name = "TIME", requires = "watch", value_parser = parse_interval)]
+    interval: Option<Duration>,
     #[command(flatten)]
     socket: SocketArg,
 }
@@ -46,7 +53,11 @@ pub(super) struct AdminArgs {
 }
 
 pub(super) fn status(args: StatusArgs, place: &Place) -> anyhow::Result<()> {
-    let status = client::status(&args.socket.path(place)?)?;
+    let socket = args.socket.path(place)?;
+    if args.watch {
+        return super::watch::run(&socket, args.interval, args.json);
+    }
+    let status = client::status(&socket)?;
     let text = if args.json { serde_json::to_string(&status)? } else { in_words(&status) };
     print(&text);
     Ok(())
@@ -128,9 +139,9 @@ mod tests {
         r#""fingerprint":"OLGW5-BBCYQ-D7W3I-JQ2IP","closed":true,"#,
         r#""members":3,"strangers":2,"tasks":11,"sessions":[{"vip":"10.1.2.2","name":"bob","#,
         r#""addr":"192.0.2.7:5000","admin":true,"hash":null,"up_for_ns":60000000000,"#,
-        r#""rx_frames":1,"tx_frames":2,"queued_bytes":3000,"congestion":"bbr","#,
+        r#""rx_frames":1,"tx_frames":2,"rx_bytes":100,"tx_bytes":200,"queued_bytes":3000,"congestion":"bbr","#,
         r#""rtt_ns":25000000,"delivery_rate":1250000},{"vip":"10.1.2.3","name":null,"addr":"192.0.2.8:5000","#,
-        r#""admin":false,"hash":null,"up_for_ns":0,"rx_frames":0,"tx_frames":0,"#,
+        r#""admin":false,"hash":null,"up_for_ns":0,"rx_frames":0,"tx_frames":0,"rx_bytes":0,"tx_bytes":0,"#,
         r#""queued_bytes":0,"congestion":null,"rtt_ns":null,"delivery_rate":null}]}"#,
     );
     const WORDS: &str = "\

@@ -21,11 +21,21 @@ pub(super) const EXIT_NOT_RUNNING: u8 = 3;
 pub(super) const EXIT_REFUSED: u8 = 4;
 /// Nobody is known by that name.
 pub(super) const EXIT_UNKNOWN: u8 = 5;
+/// Interrupted, by SIGINT.
+const EXIT_INTERRUPTED: u8 = 130;
 /// The hub is not this user's to ask.
 pub(super) const EXIT_NO_PRIVILEGE: u8 = 77;
 
+/// The user has ended the command, and knows.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub(super) struct Interrupted;
+
 /// Two lines: what and why, and what to do.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Interrupted>() {
+        return ExitCode::from(EXIT_INTERRUPTED);
+    }
     let (code, hint) = if let Some(error) = error.downcast_ref::<ConfigError>() {
         (EXIT_USAGE, Some(error.hint()))
     } else if let Some(error) = error.downcast_ref::<ControlError>() {

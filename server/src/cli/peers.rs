@@ -1,6 +1,7 @@
 //! `dosp-server peers`: this hub's key, its links, and its routes.
 
 use clap::{Args, Subcommand};
+use dosp_console::table::aligned;
 use dosp_proto::label::Label;
 use dosp_server::control::client;
 use dosp_server::control::wire::{DialledBy, LinkState, PeerStatus, Peers, RouteStatus};
@@ -70,7 +71,8 @@ fn links_in_words(peers: &[PeerStatus]) -> Vec<String> {
             if peer.authenticated { "" } else { "UNAUTHENTICATED" }.to_owned(),
         ]
     });
-    let mut table = aligned(head, rows).into_iter();
+    let table = table(head, rows);
+    let mut table = table.lines().map(str::to_owned);
     let mut lines: Vec<_> = table.next().into_iter().collect();
     for (line, peer) in table.zip(peers) {
         lines.push(line);
@@ -99,7 +101,11 @@ fn routes_in_words(routes: &[RouteStatus]) -> Vec<String> {
         let (network, hops) = (route.network.to_string(), route.num_hops.to_string());
         [network, name(route.hub.as_ref()), route.via.clone(), hops, best.to_owned()]
     });
-    aligned(head, rows)
+    table(head, rows).lines().map(str::to_owned).collect()
+}
+
+fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    aligned(&std::iter::once(head.map(str::to_owned)).chain(rows).collect::<Vec<_>>())
 }
 
 fn name(hub: Option<&Label>) -> String {
@@ -109,26 +115,6 @@ fn name(hub: Option<&Label>) -> String {
 fn milliseconds(nanos: u64) -> String {
     let micros = nanos / 1_000;
     format!("{}.{:03} ms", micros / 1_000, micros % 1_000)
-}
-
-/// The head and the rows, each column as wide as its widest cell.
-fn aligned<const N: usize>(
-    head: [&str; N],
-    rows: impl IntoIterator<Item = [String; N]>,
-) -> Vec<String> {
-    let mut table = vec![head.map(str::to_owned)];
-    table.extend(rows);
-    let mut widths = [0; N];
-    for row in &table {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    table.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -141,15 +127,16 @@ mod tests {
         r#""addr":"192.0.2.7:7744","network":"10.8.0.0/16","state":"up","dialled_by":"us","#,
         r#""authenticated":true,"fingerprint":"OLGW5-BBCYQ-D7W3I-JQ2IP","#,
         r#""up_for_ns":60000000000,"rtt_ns":12345678,"rx_frames":1000,"tx_frames":20,"#,
+        r#""rx_bytes":90000,"tx_bytes":1800,"#,
         r#""dropped_frames":3,"queued_bytes":70000,"congestion":"cubic","#,
         r#""delivery_rate":12500000,"last_error":null},{"hub":null,"addr":null,"#,
         r#""network":"10.9.0.0/24","state":"waiting","dialled_by":null,"authenticated":true,"#,
         r#""fingerprint":"OLGW5-BBCYQ-D7W3I-JQ2IP","up_for_ns":null,"rtt_ns":null,"#,
-        r#""rx_frames":0,"tx_frames":0,"dropped_frames":0,"queued_bytes":0,"#,
+        r#""rx_frames":0,"tx_frames":0,"rx_bytes":0,"tx_bytes":0,"dropped_frames":0,"queued_bytes":0,"#,
         r#""congestion":null,"delivery_rate":null,"last_error":"closed: \u001b[2J"},"#,
         r#"{"hub":null,"addr":"hub.example:7744","network":"7.11.0.0/24","state":"dialling","#,
         r#""dialled_by":"us","authenticated":false,"fingerprint":null,"up_for_ns":null,"#,
-        r#""rtt_ns":null,"rx_frames":0,"tx_frames":0,"dropped_frames":0,"queued_bytes":0,"#,
+        r#""rtt_ns":null,"rx_frames":0,"tx_frames":0,"rx_bytes":0,"tx_bytes":0,"dropped_frames":0,"queued_bytes":0,"#,
         r#""congestion":null,"delivery_rate":null,"last_error":null}],"#,
         r#""routes":[{"network":"10.8.0.0/16","hub":"lab","via":"lab","num_hops":1,"#,
         r#""is_best":true},{"network":"10.8.0.0/16","hub":"lab","via":"10.9.0.0/24","#,

@@ -116,6 +116,12 @@ pub struct SessionStatus {
     pub rx_frames: u64,
     /// Frames to it.
     pub tx_frames: u64,
+    /// Bytes of the frames from it, before compression.
+    #[serde(default)]
+    pub rx_bytes: u64,
+    /// Bytes of the frames to it.
+    #[serde(default)]
+    pub tx_bytes: u64,
     /// Bytes that wait for it.
     #[serde(default)]
     pub queued_bytes: u64,

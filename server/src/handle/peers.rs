@@ -62,6 +62,8 @@ fn status(peer: &Peer, view: &PeerView) -> PeerStatus {
         rtt_ns: first.and_then(|link| link.rtt()).map(nanos),
         rx_frames: traffic.rx,
         tx_frames: traffic.tx,
+        rx_bytes: traffic.rx_bytes,
+        tx_bytes: traffic.tx_bytes,
         dropped_frames: traffic.dropped,
         queued_bytes: first.map_or(0, |link| link.outbox.len() as u64),
         congestion: path

@@ -42,6 +42,8 @@ pub struct SessionReport {
     pub uptime: Duration,
     /// Frames from it and to it.
     pub num_frames: (u64, u64),
+    /// Their bytes.
+    pub num_bytes: (u64, u64),
 }
 
 impl Hub {
@@ -58,6 +60,7 @@ impl Hub {
             hash: session.hash,
             uptime: session.uptime(now),
             num_frames: session.num_frames(),
+            num_bytes: session.num_bytes(),
         };
         HubReport {
             sessions: sessions.map(report).collect(),
@@ -94,7 +97,12 @@ impl Session {
     }
 
     pub(super) fn num_frames(&self) -> (u64, u64) {
-        let FrameCounters { rx, tx } = &*self.counters;
+        let FrameCounters { rx, tx, .. } = &*self.counters;
         (rx.load(Ordering::Relaxed), tx.load(Ordering::Relaxed))
+    }
+
+    fn num_bytes(&self) -> (u64, u64) {
+        let FrameCounters { rx_bytes, tx_bytes, .. } = &*self.counters;
+        (rx_bytes.load(Ordering::Relaxed), tx_bytes.load(Ordering::Relaxed))
     }
 }

@@ -13,13 +13,18 @@ use super::members::Shown;
 use super::{Hub, SessionId, exit_frame};
 use crate::members::record::Row;
 
-/// Frames from and to a session. Its reader and writer count, the hub reads.
+/// Frames from and to a session, and their bytes before compression. Its reader and writer count, the
+/// hub reads.
 #[derive(Debug, Default)]
 pub struct FrameCounters {
     /// Frames that the hub got from the session.
     pub rx: AtomicU64,
     /// Frames that the hub sent to the session.
     pub tx: AtomicU64,
+    /// Bytes of the frames that it got.
+    pub rx_bytes: AtomicU64,
+    /// Bytes of those that it sent.
+    pub tx_bytes: AtomicU64,
 }
 
 /// The vIP of a session, which only the hub changes and its reader stamps on every frame.

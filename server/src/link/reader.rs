@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use dosp_proto::federation::{FWD_EXTRA_LEN, Forwarded, Forwarding, HubId, INITIAL_TTL};
-use dosp_proto::frame::{Frame, FrameType};
+use dosp_proto::frame::{Frame, FrameType, HEADER_LEN};
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::member::{Control, Gone, GoneReason, Opener};
 use dosp_proto::sd::Advertisement;
@@ -55,6 +55,7 @@ pub(super) struct Reader {
     patient_at: Instant,
     may_hold_up_at: Instant,
     num_uncounted: u64,
+    uncounted_len: u64,
     /// When the frames of this turn came.
     now: Instant,
     span: Span,
@@ -78,6 +79,7 @@ impl Reader {
             patient_at: Instant::now(),
             may_hold_up_at: Instant::now(),
             num_uncounted: 0,
+            uncounted_len: 0,
             now: Instant::now(),
             span,
         }
@@ -117,11 +119,14 @@ impl Reader {
         self.now = Instant::now();
         while let Some(frame) = input.decoder.next_frame()? {
             self.num_uncounted += 1;
+            self.uncounted_len += (HEADER_LEN + frame.body().len()) as u64;
             self.handle_frame(frame).await?;
         }
         let num_frames = std::mem::take(&mut self.num_uncounted);
         if num_frames > 0 {
             self.link.counters.rx.fetch_add(num_frames, Ordering::Relaxed);
+            let len = std::mem::take(&mut self.uncounted_len);
+            self.link.counters.rx_bytes.fetch_add(len, Ordering::Relaxed);
         }
         Ok(())
     }

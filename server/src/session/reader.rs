@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use dosp_proto::federation::{Forwarded, Forwarding};
-use dosp_proto::frame::{Frame, FrameDecoder, FrameType, S2c};
+use dosp_proto::frame::{Frame, FrameDecoder, FrameType, HEADER_LEN, S2c};
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::mpak::{MpakError, SubFrames};
 use dosp_proto::zlib::Inflater;
@@ -51,6 +51,7 @@ pub(super) struct Reader {
     calls: JoinSet<()>,
     /// Frames not yet counted where others see it.
     num_uncounted: u64,
+    uncounted_len: u64,
     /// When the frames of this turn came.
     now: Instant,
     pub(super) span: Span,
@@ -73,6 +74,7 @@ impl Reader {
             error_limit: TokenBucket::new(ERRORS_PER_SECOND, ERRORS_PER_SECOND),
             calls: JoinSet::new(),
             num_uncounted: 0,
+            uncounted_len: 0,
             now: Instant::now(),
             span,
         }
@@ -162,6 +164,7 @@ impl Reader {
 
     async fn handle_frame(&mut self, frame: Frame<'_>) -> Result<(), End> {
         self.num_uncounted += 1;
+        self.uncounted_len += (HEADER_LEN + frame.body().len()) as u64;
         let is_first = !std::mem::replace(&mut self.has_spoken, true);
         if is_first
             && frame.frame_type() == FrameType::SD
@@ -356,6 +359,8 @@ impl Reader {
     fn count(&mut self) {
         let num_frames = std::mem::take(&mut self.num_uncounted);
         self.seat.counters.rx.fetch_add(num_frames, Ordering::Relaxed);
+        let len = std::mem::take(&mut self.uncounted_len);
+        self.seat.counters.rx_bytes.fetch_add(len, Ordering::Relaxed);
     }
 }
 

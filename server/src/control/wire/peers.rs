@@ -51,6 +51,12 @@ pub struct PeerStatus {
     pub rx_frames: u64,
     /// Frames to it.
     pub tx_frames: u64,
+    /// Bytes of the frames from it.
+    #[serde(default)]
+    pub rx_bytes: u64,
+    /// Bytes of those to it.
+    #[serde(default)]
+    pub tx_bytes: u64,
     /// Frames from it or for it that did not pass.
     pub dropped_frames: u64,
     /// Bytes that wait for it.
