@@ -1,6 +1,7 @@
 //! The edge: the command line, the log, signals, exit codes, and errors in words.
 
 mod ask;
+mod backup;
 mod failure;
 mod init;
 mod log;
@@ -29,6 +30,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use ask::{AdminArgs, StatusArgs};
+use backup::BackupArgs;
+use backup::restore::RestoreArgs;
 use init::InitArgs;
 use manual::Shell;
 use members::{InviteArgs, NodesArgs};
@@ -80,6 +83,10 @@ enum Command {
     Invite(InviteArgs),
     /// Show the members, or change one
     Nodes(NodesArgs),
+    /// Write all that the hub keeps, and its configuration, into one file; it may run meanwhile
+    Backup(BackupArgs),
+    /// Make a hub of a backup; it must not run
+    Restore(RestoreArgs),
     /// Show this hub's key, the hubs that it is linked with, and the networks behind them
     Peers(PeersArgs),
     /// Print the completions of a shell
@@ -108,6 +115,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Init(args)) => init::init(args, cli.run.into_place()),
         Some(Command::Invite(args)) => members::invite(args, cli.run.into_place()),
         Some(Command::Nodes(args)) => members::nodes(args, cli.run.into_place()),
+        Some(Command::Backup(args)) => backup::backup(args, cli.run.into_place()),
+        Some(Command::Restore(args)) => backup::restore::restore(args, cli.run.into_place()),
         Some(Command::Peers(args)) => peers::peers(args, &cli.run.into_place()),
         Some(Command::Completions { shell }) => {
             cli.run.into_place();

@@ -14,6 +14,7 @@ use tracing::info;
 use crate::control::wire::{Reply, SessionStatus, Status};
 use crate::hub::{HubReport, SessionReport};
 use crate::members::command::MembersRequest;
+use crate::members::snapshot::Snapshot;
 use crate::state::Shared;
 
 /// Answers about a hub and administers it.
@@ -87,6 +88,22 @@ impl HubHandle {
     pub async fn members(&self, request: MembersRequest) -> Reply {
         match self.shared.manage(request).await {
             Ok(reply) => Reply::Members(reply),
+            Err(error) => Reply::Failed { why: error.to_string() },
+        }
+    }
+
+    /// All that is stored of the members.
+    pub async fn snapshot(&self) -> Reply {
+        let Some(membership) = &self.shared.membership else {
+            return Reply::Failed {
+                why: "this hub keeps nothing: it has no state folder".to_owned(),
+            };
+        };
+        match membership.keeper.rows().await {
+            Ok(rows) => Reply::Snapshot {
+                hub: *membership.identity.public(),
+                stored: Box::new(Snapshot::of(rows)),
+            },
             Err(error) => Reply::Failed { why: error.to_string() },
         }
     }

@@ -16,6 +16,7 @@
 //! | [`tokens`] | the secrets of administrators |
 //! | [`private`] | reading and writing files that are for their owner alone |
 //! | [`hub_key`] | the hub's own key |
+//! | [`backup`] | the file of `dosp-server backup` |
 //! | [`members`] | who is a member: leases, invites, and their store |
 //! | [`metrics`] | figures for Prometheus |
 //! | [`control`] | the local socket, for commands on this machine |
@@ -25,6 +26,7 @@
 //! the [`queue::OutQueue`] of the destination, whose `writer` writes all that has gathered
 //! in one piece. [`hub::Hub`] is asked only for control frames.
 
+pub mod backup;
 mod buffers;
 pub mod config;
 pub mod control;

@@ -8,6 +8,7 @@ use dosp_server::StartError;
 use dosp_server::config::ConfigError;
 use dosp_server::control::client::ControlError;
 
+use super::backup::BackupError;
 use super::init::InitError;
 use super::members::MembersError;
 
@@ -47,6 +48,8 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
         (code, super::ask::hint(error))
     } else if let Some(error) = error.downcast_ref::<MembersError>() {
         (error.code(), error.hint())
+    } else if let Some(error) = error.downcast_ref::<BackupError>() {
+        (error.code(), Some(error.hint().to_owned()))
     } else if let Some(error) = error.downcast_ref::<InitError>() {
         (error.code(), Some(error.hint().to_owned()))
     } else if let Some(error) = error.downcast_ref::<StartError>() {

@@ -1,13 +1,14 @@
 //! Commands about members: they ask the running hub, and where none runs, they do it themselves.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Subcommand};
 use dosp_proto::label::Label;
 use dosp_proto::vip::Vip;
+use dosp_server::Config;
 use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::client::{self, ControlError};
 use dosp_server::hub_key::{self, HubKeyError};
@@ -17,12 +18,11 @@ use dosp_server::members::command::{
 use dosp_server::members::ledger::{Ledger, LedgerError};
 use dosp_server::members::store::{self, Store, StoreError};
 use dosp_server::vips::VipAllocator;
-use dosp_server::{Config, config};
 
+use super::Cli;
 use super::ask::print;
 use super::failure::{EXIT_FAILED, EXIT_NO_PRIVILEGE, EXIT_REFUSED, EXIT_UNKNOWN, EXIT_USAGE};
-use super::run_args::Place;
-use super::{Cli, env};
+use super::run_args::{Place, PlaceArgs};
 
 /// How long an invite is good where nobody says otherwise.
 const DEFAULT_TTL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -76,15 +76,8 @@ impl MembersError {
 
 #[derive(Debug, Args)]
 struct HubArgs {
-    /// The hub's local socket [default: that of the configuration, or /run/dosp/server.sock]
-    #[arg(long, value_name = "PATH", global = true)]
-    socket: Option<PathBuf>,
-    /// The hub's configuration file [default: /etc/dosp/server.toml where it exists]
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// The hub's state folder, for when no hub runs
-    #[arg(long, value_name = "DIR", global = true)]
-    state: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Print one JSON object
     #[arg(long, global = true)]
     json: bool,
@@ -199,7 +192,7 @@ pub(super) fn invite(args: InviteArgs, place: Place) -> anyhow::Result<()> {
         },
     };
     let is_json = args.hub.json;
-    show(ask(request, &args.hub.or(place))?, is_json, None)
+    show(ask(request, &args.hub.place.or(place))?, is_json, None)
 }
 
 pub(super) fn nodes(args: NodesArgs, place: Place) -> anyhow::Result<()> {
@@ -216,27 +209,11 @@ pub(super) fn nodes(args: NodesArgs, place: Place) -> anyhow::Result<()> {
         Some(NodesCommand::Kick { node }) => MembersRequest::Kick { node },
     };
     let is_json = args.hub.json;
-    show(ask(request, &args.hub.or(place))?, is_json, only.as_deref())
-}
-
-impl HubArgs {
-    fn or(self, place: Place) -> Place {
-        Place {
-            config: self.config.or(place.config),
-            state: self.state.or(place.state),
-            socket: self.socket.or(place.socket),
-        }
-    }
+    show(ask(request, &args.hub.place.or(place))?, is_json, only.as_deref())
 }
 
 fn ask(request: MembersRequest, place: &Place) -> anyhow::Result<MembersReply> {
-    let file = place.file()?;
-    let said = config::Settings {
-        state: place.state.clone(),
-        socket: place.socket.clone(),
-        ..config::Settings::default()
-    };
-    let settings = said.or(env()?).or(file);
+    let settings = place.settings()?;
     let socket = settings.socket.clone().unwrap_or_else(|| DEFAULT_SOCKET.into());
     match client::members(&socket, request.clone()) {
         Err(ControlError::Refused { why }) => Err(MembersError::Hub { why }.into()),

@@ -12,7 +12,7 @@ use dosp_server::config::{self, ConfigError, LogFormat, PeerConfig, Settings};
 use dosp_transport::congestion::Congestion;
 use tracing::level_filters::LevelFilter;
 
-use super::Cli;
+use super::{Cli, env};
 
 /// Read where it exists and no other file is given.
 pub(super) const DEFAULT_FILE: &str = "/etc/dosp/server.toml";
@@ -70,7 +70,43 @@ pub(super) struct Place {
     pub(super) socket: Option<PathBuf>,
 }
 
+/// The same behind a command.
+#[derive(Debug, Args)]
+pub(super) struct PlaceArgs {
+    /// The hub's local socket [default: that of the configuration, or /run/dosp/server.sock]
+    #[arg(long, value_name = "PATH", global = true)]
+    socket: Option<PathBuf>,
+    /// The hub's configuration file [default: /etc/dosp/server.toml where it exists]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The hub's state folder [default: that of the configuration]
+    #[arg(long, value_name = "DIR", global = true)]
+    state: Option<PathBuf>,
+}
+
+impl PlaceArgs {
+    /// What it says, and where it says nothing, what stands before the command.
+    pub(super) fn or(self, place: Place) -> Place {
+        Place {
+            config: self.config.or(place.config),
+            state: self.state.or(place.state),
+            socket: self.socket.or(place.socket),
+        }
+    }
+}
+
 impl Place {
+    /// What a hub would be started with there.
+    pub(super) fn settings(&self) -> Result<Settings, ConfigError> {
+        let said = Settings {
+            state: self.state.clone(),
+            socket: self.socket.clone(),
+            ..Settings::default()
+        };
+        let file = self.file()?;
+        Ok(said.or(env()?).or(file))
+    }
+
     pub(super) fn file(&self) -> Result<Settings, ConfigError> {
         match &self.config {
             Some(file) => Settings::from_file(file),

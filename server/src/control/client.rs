@@ -4,8 +4,11 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use dosp_proto::identity::PublicKey;
+
 use super::wire::{Peers, Reply, Request, Status};
 use crate::members::command::{MembersReply, MembersRequest};
+use crate::members::snapshot::Snapshot;
 
 /// Why a hub did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +51,7 @@ pub enum ControlError {
 pub fn status(socket: &Path) -> Result<Status, ControlError> {
     match ask(socket, &Request::Status)? {
         Reply::Status(status) => Ok(*status),
-        Reply::Said { .. } | Reply::Members(_) | Reply::Peers(_) | Reply::Failed { .. } => {
-            Err(ControlError::Unexpected)
-        }
+        _ => Err(ControlError::Unexpected),
     }
 }
 
@@ -64,9 +65,7 @@ pub fn administer(socket: &Path, command: String) -> Result<String, ControlError
             Some(why) => Err(ControlError::Refused { why: why.to_owned() }),
             None => Ok(text),
         },
-        Reply::Status(_) | Reply::Members(_) | Reply::Peers(_) | Reply::Failed { .. } => {
-            Err(ControlError::Unexpected)
-        }
+        _ => Err(ControlError::Unexpected),
     }
 }
 
@@ -77,9 +76,7 @@ pub fn administer(socket: &Path, command: String) -> Result<String, ControlError
 pub fn members(socket: &Path, request: MembersRequest) -> Result<MembersReply, ControlError> {
     match ask(socket, &Request::Members(request))? {
         Reply::Members(reply) => Ok(reply),
-        Reply::Status(_) | Reply::Said { .. } | Reply::Peers(_) | Reply::Failed { .. } => {
-            Err(ControlError::Unexpected)
-        }
+        _ => Err(ControlError::Unexpected),
     }
 }
 
@@ -90,9 +87,18 @@ pub fn members(socket: &Path, request: MembersRequest) -> Result<MembersReply, C
 pub fn peers(socket: &Path) -> Result<Peers, ControlError> {
     match ask(socket, &Request::Peers)? {
         Reply::Peers(peers) => Ok(*peers),
-        Reply::Status(_) | Reply::Said { .. } | Reply::Members(_) | Reply::Failed { .. } => {
-            Err(ControlError::Unexpected)
-        }
+        _ => Err(ControlError::Unexpected),
+    }
+}
+
+/// All that the hub at `socket` has stored of its members, and that hub's key.
+///
+/// # Errors
+/// [`ControlError`].
+pub fn snapshot(socket: &Path) -> Result<(PublicKey, Snapshot), ControlError> {
+    match ask(socket, &Request::Snapshot)? {
+        Reply::Snapshot { hub, stored } => Ok((hub, *stored)),
+        _ => Err(ControlError::Unexpected),
     }
 }
 

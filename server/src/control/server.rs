@@ -123,6 +123,7 @@ async fn serve(mut stream: UnixStream, hub: HubHandle) {
             Ok(Request::Admin { command }) => Reply::Said { text: hub.administer(&command) },
             Ok(Request::Members(request)) => hub.members(request).await,
             Ok(Request::Peers) => Reply::Peers(Box::new(hub.peers())),
+            Ok(Request::Snapshot) => hub.snapshot().await,
             Err(error) => Reply::Failed { why: format!("the request cannot be read: {error}") },
         };
         let mut line = serde_json::to_vec(&reply)?;

@@ -7,11 +7,13 @@ mod peers;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use dosp_proto::identity::PublicKey;
 use dosp_proto::label::Label;
 use dosp_proto::vip::{Network, Vip};
 use serde::{Deserialize, Serialize};
 
 use crate::members::command::{MembersReply, MembersRequest};
+use crate::members::snapshot::Snapshot;
 pub use peers::{DialledBy, LinkState, PeerStatus, Peers, RouteStatus};
 
 /// The longest request in bytes.
@@ -32,6 +34,8 @@ pub enum Request {
     Members(MembersRequest),
     /// Which hubs this one is linked with, and where they lead.
     Peers,
+    /// All that is stored of the members, for a backup.
+    Snapshot,
 }
 
 /// What the hub answers.
@@ -49,6 +53,13 @@ pub enum Reply {
     Members(MembersReply),
     /// To `Peers`.
     Peers(Box<Peers>),
+    /// To `Snapshot`.
+    Snapshot {
+        /// Whose members they are.
+        hub: PublicKey,
+        /// What is stored.
+        stored: Box<Snapshot>,
+    },
     /// The request makes no sense, or cannot be met.
     Failed {
         /// Why, in words.

@@ -27,6 +27,7 @@ enum Order {
     Commit(Vec<Row>, oneshot::Sender<Result<(), StoreError>>),
     /// There is something in `later`.
     Later,
+    Rows(oneshot::Sender<Result<Vec<Row>, StoreError>>),
 }
 
 /// Stores rows. Dropped, it stores what is queued and ends.
@@ -94,6 +95,16 @@ impl Keeper {
         }
     }
 
+    /// All rows that are on the disk once everything that was queued before is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rows(&self) -> Result<Vec<Row>, StoreError> {
+        let (done, waits) = oneshot::channel();
+        self.send(Order::Rows(done));
+        waits.await.map_err(|_| StoreError::Ended)?
+    }
+
     /// How many transactions there have been.
     #[must_use]
     pub fn num_transactions(&self) -> u64 {
@@ -129,17 +140,25 @@ impl Worker {
         while let Ok(first) = self.orders.recv() {
             let mut rows = Vec::new();
             let mut waiting = Vec::new();
+            let mut readers = Vec::new();
             let mut next = Some(first);
             while let Some(order) = next {
-                if let Order::Commit(more, done) = order {
-                    // What waits is older than this, so it is out of date.
-                    self.forget(&more);
-                    rows.extend(more);
-                    waiting.push(done);
+                match order {
+                    Order::Commit(more, done) => {
+                        // What waits is older than this, so it is out of date.
+                        self.forget(&more);
+                        rows.extend(more);
+                        waiting.push(done);
+                    }
+                    Order::Later => {}
+                    Order::Rows(done) => readers.push(done),
                 }
                 next = if rows.len() < MAX_ROWS { self.orders.try_recv().ok() } else { None };
             }
             self.store_all(rows, waiting);
+            for done in readers {
+                done.send(self.store.rows()).ok();
+            }
         }
     }
 
@@ -204,6 +223,21 @@ mod tests {
             is_guest: false,
         };
         Row::Member(key, Some(member))
+    }
+
+    #[test]
+    fn rows_are_those_that_were_queued_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(folder.path()).unwrap();
+        let keeper = Keeper::spawn(store).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let stored = keeper.queue(vec![member(2, 1), member(3, 1)]);
+            assert_eq!(keeper.rows().await.unwrap(), [member(2, 1), member(3, 1)]);
+            stored.await.unwrap().unwrap();
+            keeper.commit_later(vec![member(2, 9)]);
+            assert_eq!(keeper.rows().await.unwrap(), [member(2, 9), member(3, 1)]);
+        });
     }
 
     #[test]

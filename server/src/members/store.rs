@@ -4,6 +4,7 @@
 
 mod error;
 mod guard;
+mod image;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -80,6 +81,22 @@ impl Store {
         })
     }
 
+    /// All rows, as they are on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn rows(&mut self) -> Result<Vec<Row>, StoreError> {
+        if self.database.is_none() {
+            // What a failure left in doubt is settled first.
+            self.commit(&[])?;
+        }
+        let read = guarded(|| match &self.database {
+            Some(database) => read(database),
+            None => open(&self.path).map(|(_, rows)| rows),
+        });
+        read.map_err(|failure| failure.at(self.path.clone()))
+    }
+
     fn try_commit(&mut self, rows: &[Row]) -> Result<(), Failure> {
         let database = match self.database.take() {
             Some(database) => database,
@@ -100,6 +117,14 @@ impl Store {
         self.doubtful.clear();
         Ok(())
     }
+}
+
+/// The content of a file with `rows` and nothing else in it.
+///
+/// # Errors
+/// [`StoreError`], where there is not enough memory.
+pub fn image(rows: &[Row]) -> Result<Vec<u8>, StoreError> {
+    guarded(|| image::of(rows)).map_err(|failure| failure.at(FILE.into()))
 }
 
 fn builder() -> Builder {

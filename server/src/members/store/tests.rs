@@ -285,3 +285,11 @@ mod torn {
         }
     }
 }
+
+#[test]
+fn image_is_a_file_that_holds_the_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = [member(2, 5), member(3, 5), invite(1)];
+    fs::write(folder.path().join(FILE), image(&rows).unwrap()).unwrap();
+    assert_eq!(reopened(folder.path()), rows);
+}

@@ -1,0 +1,200 @@
+//! `dosp-server backup`: all that a hub keeps, in one file, also while it runs.
+
+pub(super) mod restore;
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use dosp_proto::identity::PublicKey;
+use dosp_server::backup::{Backup, Manifest, Owner, STATE_FILES, UnpackError};
+use dosp_server::control::DEFAULT_SOCKET;
+use dosp_server::control::client::{self, ControlError};
+use dosp_server::hub_key;
+use dosp_server::members::record::{Row, date};
+use dosp_server::members::store::{self, Store};
+use dosp_server::private;
+use nix::unistd::{Group, User};
+use zeroize::Zeroizing;
+
+use super::failure::{EXIT_FAILED, EXIT_NO_PRIVILEGE, EXIT_USAGE};
+use super::members::{MembersError, tell, unix_now};
+use super::run_args::{DEFAULT_FILE, Place, PlaceArgs};
+
+/// Stands for standard output or input.
+const STANDARD: &str = "-";
+
+/// Why there is no backup, or nothing is restored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BackupError {
+    #[error("this hub keeps nothing: it has no state folder")]
+    NoState,
+    #[error("there is nothing to back up: {} does not exist", path.display())]
+    Empty { path: PathBuf },
+    #[error("a backup has the hub's key in it, and does not go to a terminal")]
+    Terminal,
+    #[error("cannot use {}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{name} is not restored")]
+    Unpack { name: String, source: UnpackError },
+    #[error("{name} is not restored: its configuration is no good here")]
+    Config { name: String, source: dosp_server::config::ConfigError },
+    #[error("{name} is not restored: its state is no good here")]
+    State { name: String, source: MembersError },
+    #[error("a hub runs: {how}")]
+    Running { how: String },
+    #[error("{} exists", path.display())]
+    Exists { path: PathBuf },
+}
+
+impl BackupError {
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                EXIT_NO_PRIVILEGE
+            }
+            Self::NoState | Self::Terminal => EXIT_USAGE,
+            _ => EXIT_FAILED,
+        }
+    }
+
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Self::NoState | Self::Empty { .. } => {
+                "name the configuration with --config, or the folder with --state"
+            }
+            Self::Terminal => "name a file, or send it into a pipe",
+            Self::Io { .. } => "be root or the hub's user",
+            Self::Unpack { source: UnpackError::Later { .. }, .. } => {
+                "restore it with the version of dosp-server that wrote it, or a later one"
+            }
+            Self::Unpack { .. } | Self::State { .. } => "nothing was changed; take another backup",
+            Self::Config { .. } => {
+                "nothing was changed; if a later version of dosp-server wrote it, restore it with that one"
+            }
+            Self::Running { .. } => "stop it first; it would write over what is restored",
+            Self::Exists { .. } => "--force replaces it, and keeps it beside under another name",
+        }
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
+    let path = path.to_owned();
+    move |source| BackupError::Io { path, source }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackupArgs {
+    /// The file to write, or `-` for standard output
+    #[arg(value_name = "FILE|-")]
+    file: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+pub(super) fn backup(args: BackupArgs, place: Place) -> anyhow::Result<()> {
+    if args.file == Path::new(STANDARD) && io::stdout().is_terminal() {
+        return Err(BackupError::Terminal.into());
+    }
+    let place = args.place.or(place);
+    let settings = place.settings()?;
+    let state = settings.state.ok_or(BackupError::NoState)?;
+    let socket = settings.socket.unwrap_or_else(|| DEFAULT_SOCKET.into());
+    let backup = gather(&place, &absolute(&state), &socket)?;
+    let packed = backup.pack()?;
+    write(&args.file, &packed)?;
+    let Manifest { fingerprint, members, config, .. } = &backup.manifest;
+    let config = match config {
+        Some(config) => format!("with {}", config.display()),
+        None => "without a configuration file, for there is none".to_owned(),
+    };
+    tell(&format!("hub {fingerprint}, {members} members, {config}: {} bytes", packed.len()));
+    Ok(())
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn gather(place: &Place, state: &Path, socket: &Path) -> anyhow::Result<Backup> {
+    let key_file = state.join(hub_key::FILE);
+    if !fs::exists(&key_file).map_err(failed(&key_file))? {
+        return Err(BackupError::Empty { path: key_file }.into());
+    }
+    let key = *hub_key::load(state, &mut rand::rng()).map_err(MembersError::from)?.public();
+    let rows = rows(state, socket, &key)?;
+    let members = rows.iter().filter(|row| matches!(row, Row::Member(..))).count();
+    let config = place.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    let (config, content, config_mode) = match fs::read(&config) {
+        Ok(content) => {
+            let mode = fs::metadata(&config).map_err(failed(&config))?.permissions().mode();
+            (Some(absolute(&config)), Some(content), mode & 0o777)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (None, None, 0),
+        Err(error) => return Err(failed(&config)(error).into()),
+    };
+    let mut files = std::collections::BTreeMap::new();
+    for name in STATE_FILES {
+        let path = state.join(name);
+        if name == store::FILE {
+            let image = store::image(&rows).map_err(MembersError::from)?;
+            files.insert(name.to_owned(), Zeroizing::new(image));
+        } else if fs::exists(&path).map_err(failed(&path))? {
+            let content = fs::read(&path).map_err(failed(&path))?;
+            files.insert(name.to_owned(), Zeroizing::new(content));
+        }
+    }
+    let manifest = Manifest {
+        schema: Manifest::schema(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        made_at: date(unix_now()),
+        config,
+        config_mode,
+        state: state.to_owned(),
+        owner: owner(state).map_err(failed(state))?,
+        fingerprint: key.fingerprint().to_string(),
+        members,
+    };
+    Ok(Backup { manifest, config: content, state: files })
+}
+
+/// What is stored of the members: by the word of the hub that has them open, else out of the file.
+fn rows(state: &Path, socket: &Path, key: &PublicKey) -> anyhow::Result<Vec<Row>> {
+    match client::snapshot(socket) {
+        Ok((hub, stored)) if hub == *key => return Ok(stored.into_rows()),
+        // Another hub, or one that keeps nothing: this folder may still be nobody's.
+        Ok(_) | Err(ControlError::Refused { .. } | ControlError::NotRunning { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let path = state.join(store::FILE);
+    if !fs::exists(&path).map_err(failed(&path))? {
+        return Err(BackupError::Empty { path }.into());
+    }
+    let (_store, rows) = Store::open(state).map_err(MembersError::from)?;
+    Ok(rows)
+}
+
+/// Whose a file is, where both have names.
+fn owner(path: &Path) -> io::Result<Option<Owner>> {
+    let of = fs::metadata(path)?;
+    let user = User::from_uid(of.uid().into())?.map(|user| user.name);
+    let group = Group::from_gid(of.gid().into())?.map(|group| group.name);
+    Ok(user.zip(group).map(|(user, group)| Owner { user, group }))
+}
+
+/// Under its name there is the whole file, or the one from before.
+fn write(file: &Path, content: &[u8]) -> Result<(), BackupError> {
+    if file == Path::new(STANDARD) {
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(content).and_then(|()| stdout.flush());
+        return written.map_err(failed(Path::new("standard output")));
+    }
+    let name = file.file_name().and_then(|name| name.to_str());
+    let named = name.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename));
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let written =
+        named.and_then(|name| private::replace(folder.unwrap_or(Path::new(".")), name, content));
+    written.map_err(failed(file))
+}
