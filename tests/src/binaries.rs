@@ -52,7 +52,7 @@ pub fn workspace() -> &'static Path {
 
 fn newest_source() -> Result<SystemTime> {
     let mut newest = SystemTime::UNIX_EPOCH;
-    let mut dirs: Vec<PathBuf> = ["proto", "transport", "daemon", "server", "agent"]
+    let mut dirs: Vec<PathBuf> = ["proto", "transport", "console", "daemon", "server", "agent"]
         .map(|name| workspace().join(name).join("src"))
         .to_vec();
     while let Some(dir) = dirs.pop() {

@@ -98,7 +98,8 @@ impl Hub {
     }
 
     /// Its local socket.
-    fn socket(net: &Net) -> String {
+    #[must_use]
+    pub fn socket(net: &Net) -> String {
         net.dir().join("server.sock").display().to_string()
     }
 

@@ -17,6 +17,7 @@
 //! | [`published`] | the published Python package, a virtual environment a version |
 //! | [`supervisor`] | a service manager that is told how a program is |
 //! | [`ssh`] | a throw-away ssh server, its client, scp |
+//! | [`tmux`] | a terminal to look at and to type into |
 //! | [`wait`] | waiting for a condition, with a deadline |
 //!
 //! Everything is undone on drop, also when a test fails: processes are ended by their id, namespaces
@@ -40,6 +41,7 @@ pub mod process;
 pub mod published;
 pub mod ssh;
 pub mod supervisor;
+pub mod tmux;
 pub mod wait;
 
 pub use clocks::JumpingClock;
@@ -50,6 +52,7 @@ pub use liar::{Liar, Lie};
 pub use netns::{Host, Net};
 pub use process::{Output, Process};
 pub use supervisor::Supervisor;
+pub use tmux::Tmux;
 pub use wait::{measured, wait_for, wait_until};
 
 /// Whether this process may make namespaces.
