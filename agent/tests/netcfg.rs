@@ -255,8 +255,7 @@ fn lack_of_privilege_is_told_apart() {
         let configured = config.configure(NAME, vip("7.10.0.2"), Network::DEFAULT, MTU).await;
         nix::unistd::setresuid(0.into(), 0.into(), 0.into()).unwrap();
         // Which of them is for the mode of /dev/net/tun to say.
-        let is_told =
-            matches!(error, TunError::NoPrivilege { .. } | TunError::DriverClosed { .. });
+        let is_told = matches!(error, TunError::NoPrivilege { .. } | TunError::DriverClosed { .. });
         assert!(is_told, "{error:?}");
         assert!(configured.unwrap_err().is_permission());
     });

@@ -21,8 +21,11 @@ fn binary_dir() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("DOSP_BIN") {
         return fs::canonicalize(dir).context("DOSP_BIN");
     }
-    let test = std::env::current_exe().context("find the test's own path")?;
-    let dir = test.ancestors().nth(2).context("target/PROFILE/deps/TEST")?.to_owned();
+    let own = std::env::current_exe().context("find this program's own path")?;
+    let mut folders = own.ancestors().skip(1);
+    // A test is in `deps`, a program beside those under test.
+    let dir =
+        folders.find(|folder| !folder.ends_with("deps")).context("target/PROFILE")?.to_owned();
     let sources = newest_source()?;
     let is_current = |name| modified_at(&dir.join(name)).is_ok_and(|built_at| built_at > sources);
     if !["dosp-server", "dosp-agent"].into_iter().all(is_current) {
