@@ -112,8 +112,7 @@ impl Engine {
         }
         let peer = self.peer_entry(from, now.instant).ok_or(DropReason::TooManyPeers)?;
         let data = s2c.into_data();
-        peer.traffic.rx_frames += 1;
-        peer.traffic.rx_bytes += data.len() as u64;
+        peer.traffic.add_received(data.len());
         let outcome = self.handle_data(from, data, overlay, now, rng);
         if let Err(reason) = outcome
             && let Some(peer) = self.peers.get_mut(&from)

@@ -333,7 +333,9 @@ impl Engine {
     fn refuse(&mut self, to: Vip, reason: &str, now: Instant) {
         let (Some(peer), Some(overlay)) = (self.peers.get_mut(&to), self.overlay) else { return };
         if self.linked && self.control.len() < MAX_CONTROL_LEN && peer.refusals.take(now) {
-            frame::encode_s2c(&mut self.control, to, overlay.vip, &v1::encode_refusal(reason));
+            let refusal = v1::encode_refusal(reason);
+            peer.traffic.add_sent(refusal.len());
+            frame::encode_s2c(&mut self.control, to, overlay.vip, &refusal);
         }
     }
 

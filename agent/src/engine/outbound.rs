@@ -210,6 +210,9 @@ impl Engine {
         }
         self.check_control(to)?;
         frame::encode_s2c(&mut self.control, to, overlay.vip, message);
+        if let Some(peer) = self.peers.get_mut(&to) {
+            peer.traffic.add_sent(message.len());
+        }
         self.send_hub_ping(HubPing::Delivery(ticket, to), now);
         Ok(())
     }

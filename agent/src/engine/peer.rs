@@ -81,6 +81,18 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// Counts a frame that went, with `len` bytes of DATA.
+    pub(super) fn add_sent(&mut self, len: usize) {
+        self.tx_frames += 1;
+        self.tx_bytes += len as u64;
+    }
+
+    /// Counts one that came.
+    pub(super) fn add_received(&mut self, len: usize) {
+        self.rx_frames += 1;
+        self.rx_bytes += len as u64;
+    }
+
     /// Both together.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
@@ -217,8 +229,7 @@ impl Peer {
             None => false,
         };
         if sealed {
-            self.traffic.tx_frames += 1;
-            self.traffic.tx_bytes += buffer.len() as u64;
+            self.traffic.add_sent(buffer.len());
             frame::prepend_s2c(buffer, dst, src);
         }
         sealed

@@ -68,6 +68,7 @@ impl Engine {
         }
         while let Some(data) = peer.poll_data() {
             if self.linked && self.control.len() < MAX_CONTROL_LEN {
+                peer.traffic.add_sent(data.len());
                 frame::encode_s2c(&mut self.control, vip, overlay.vip, &data);
             }
         }

@@ -24,7 +24,11 @@ fn first_packet_opens_the_tunnel_and_is_delivered() {
         assert!(matches!(&net.nodes[i].events[..], [Event::TunnelOpen(open)] if open.vip == peer));
     }
     let report = net.peer(0, 1);
-    assert_eq!((report.tunnel, report.tx_frames, report.queued_len), (TunnelState::Open, 1, 0));
+    // Two for the handshake.
+    assert_eq!((report.tunnel, report.tx_frames, report.queued_len), (TunnelState::Open, 3, 0));
+    let other = net.peer(1, 0);
+    assert_eq!((other.rx_frames, other.rx_bytes), (report.tx_frames, report.tx_bytes));
+    assert_eq!((report.rx_frames, report.rx_bytes), (other.tx_frames, other.tx_bytes));
     assert_eq!(net.peer(1, 0).verified_ago, Some(Duration::from_millis(40)));
     assert_eq!(net.hub.leaks, 0);
     let largest = net.packet(1, 0, &vec![7; 65_535 - 28 - super::MARKER.len()]);

@@ -116,7 +116,7 @@ fn loss() -> String {
     let chain = |hook: &str, port: &str| {
         format!(
             "chain {hook} {{ type filter hook {hook} priority 0; \
-             tcp {port} 7744 numgen random mod 10 == 0 drop; }}"
+             tcp {port} 7744 numgen random mod 10 == 0 drop; }};"
         )
     };
     format!("nft 'table inet loss {{ {} {} }}'", chain("input", "sport"), chain("output", "dport"))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::sample::{Program, Sample};
 
@@ -9,19 +10,24 @@ use crate::sample::{Program, Sample};
 const MIN_SAMPLES: usize = 6;
 /// So much more memory is no growth, in KiB: buffers that are kept for the next burst.
 const MEMORY_SLACK: u64 = 2 * 1024;
+/// So much more is none either in a short run, whose beginning saw no burst yet: a hub of four busy sessions takes
+/// 6 MiB.
+const WARM_UP_SLACK: u64 = 8 * 1024;
+/// Every buffer has been used after that.
+const WARM_UP: Duration = Duration::from_secs(300);
 
 /// One of the figures.
 struct Figure {
     name: &'static str,
     of: fn(&Sample) -> u64,
-    slack: u64,
 }
 
+const MEMORY: &str = "memory in KiB";
 const FIGURES: [Figure; 4] = [
-    Figure { name: "memory in KiB", of: |sample| sample.memory, slack: MEMORY_SLACK },
-    Figure { name: "descriptors", of: |sample| sample.descriptors, slack: 0 },
-    Figure { name: "threads", of: |sample| sample.threads, slack: 0 },
-    Figure { name: "tasks", of: |sample| sample.tasks, slack: 0 },
+    Figure { name: MEMORY, of: |sample| sample.memory },
+    Figure { name: "descriptors", of: |sample| sample.descriptors },
+    Figure { name: "threads", of: |sample| sample.threads },
+    Figure { name: "tasks", of: |sample| sample.tasks },
 ];
 
 /// What grows: of a process that lived for long the least of the last third is more than the most of the
@@ -33,10 +39,11 @@ pub(crate) fn judge(samples: &[Sample]) -> Vec<String> {
             continue;
         }
         let third = of_one.len() / 3;
-        for Figure { name, of, slack } in FIGURES {
+        for Figure { name, of } in FIGURES {
             let values: Vec<u64> = of_one.iter().map(|sample| of(sample)).collect();
             let most = values[..third].iter().max().copied().unwrap_or_default();
             let least = values[values.len() - third..].iter().min().copied().unwrap_or_default();
+            let slack = if name == MEMORY { memory_slack(&of_one[..third]) } else { 0 };
             if least > most + slack {
                 complaints
                     .push(format!("{program} ({pid}) grows: {name} were {most}, are {least}"));
@@ -46,13 +53,19 @@ pub(crate) fn judge(samples: &[Sample]) -> Vec<String> {
     complaints
 }
 
+fn memory_slack(first_third: &[&Sample]) -> u64 {
+    let ends = first_third.first().zip(first_third.last());
+    let took = ends.map_or(Duration::ZERO, |(first, last)| last.at.saturating_sub(first.at));
+    if took < WARM_UP { WARM_UP_SLACK } else { MEMORY_SLACK }
+}
+
 /// First and last figures of those that lived for long.
 pub(crate) fn summary(samples: &[Sample]) -> String {
     let mut text = String::new();
     for ((program, pid), of_one) in by_process(samples) {
         let (Some(first), Some(last)) = (of_one.first(), of_one.last()) else { continue };
         write!(text, "{program} ({pid}), {} samples:", of_one.len()).unwrap_or_default();
-        for Figure { name, of, .. } in FIGURES {
+        for Figure { name, of } in FIGURES {
             write!(text, " {name} {} → {};", of(first), of(last)).unwrap_or_default();
         }
         text.push('\n');
@@ -70,13 +83,11 @@ fn by_process(samples: &[Sample]) -> BTreeMap<(Program, u32), Vec<&Sample>> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn samples(memory: &[u64], tasks: &[u64]) -> Vec<Sample> {
         let sample = |(i, (&memory, &tasks)): (usize, (&u64, &u64))| Sample {
-            at: Duration::from_secs(i as u64),
+            at: Duration::from_secs(400 * i as u64),
             program: Program::Agent(0),
             pid: 7,
             memory,
@@ -101,5 +112,8 @@ mod tests {
         assert!(said[1].contains("tasks were 5, are 6"), "{said:?}");
         assert_eq!(said.len(), 2);
         assert_eq!(judge(&growing[..5]), Vec::<String>::new(), "too few to tell");
+        let short = growing.iter().map(|sample| Sample { at: sample.at / 10, ..sample.clone() });
+        let said = judge(&short.collect::<Vec<_>>());
+        assert!(said.len() == 1 && said[0].contains("tasks"), "a short run: {said:?}");
     }
 }
