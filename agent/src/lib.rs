@@ -13,7 +13,7 @@
 //! | [`known_peers`] | whose keys are trusted, without I/O |
 //! | [`control`] | the local socket |
 //! | [`state`], [`private`] | the state folder, and files that are for their owner alone |
-//! | [`metrics`] | figures for Prometheus |
+//! | `metrics` | figures for Prometheus |
 //! | [`cli`], [`config`], [`detach`], [`failure`] | the edge |
 //!
 //! `cmd` has the commands. The life of a packet is told in `ARCHITECTURE.md`.

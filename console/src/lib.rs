@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`units`] | numbers in words, without I/O |
-//! | [`line`] | lines with styles, cut to a width, without I/O |
+//! | [`mod@line`] | lines with styles, cut to a width, without I/O |
 //! | [`table`] | columns, of which the least important go first, without I/O |
 //! | [`change`] | rates, from the difference of two looks, without I/O |
 //! | [`watch`] | the loop that asks and draws; `terminal` and `events` are its two ends |
