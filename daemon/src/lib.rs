@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`log`] | how lines of the log look, and how many of a kind there are |
 //! | [`metrics`] | figures for Prometheus: their text, and the HTTP that carries it |
+//! | [`service`] | what a service manager is told |
 //!
 //! It knows nothing of agents and hubs: they bring their figures.
 
 pub mod log;
 pub mod metrics;
+pub mod service;

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use dosp_daemon::metrics::{Endpoint, ListenError};
+use dosp_daemon::service::{Word, say};
 use dosp_server::config::{ConfigError, Settings};
 use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::server::{ControlServer, SocketError};
@@ -38,7 +39,6 @@ use members::{InviteArgs, NodesArgs};
 use peers::PeersArgs;
 use reload::{Reload, Sources};
 use run_args::{Place, RunArgs};
-use service::Word;
 
 /// The DoSP hub: routes frames by vIP and cannot read them.
 #[derive(Debug, Parser)]
@@ -197,7 +197,7 @@ async fn serve(config: &Config, reload: Reload) -> anyhow::Result<()> {
 async fn say_stopping(shutdown: CancellationToken, service: AbortOnDropHandle<()>) {
     shutdown.cancelled().await;
     drop(service);
-    service::say(Word::Stopping).await;
+    say(Word::Stopping).await;
 }
 
 /// The local socket, until the task is dropped. At its default place it may be missing: a hub needs no

@@ -5,6 +5,7 @@
 
 use std::io::{self, IsTerminal};
 
+use dosp_daemon::service::{self, Word};
 use dosp_server::config::Settings;
 use dosp_server::{Config, HubHandle};
 use tokio::signal::unix::Signal;
@@ -13,7 +14,6 @@ use tracing::{error, info, warn};
 
 use super::log::Level;
 use super::run_args::Place;
-use super::service::{self, Word};
 
 /// Where the configuration comes from.
 #[derive(Debug)]

@@ -5,10 +5,10 @@
 
 use std::io::{self, IsTerminal};
 
+use dosp_daemon::service::{self, Word};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::service::{self, Word};
 use crate::config::{Settings, Sources};
 use crate::failure::Failure;
 use crate::log::LogFilter;
