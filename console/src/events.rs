@@ -16,7 +16,7 @@ pub(crate) enum Event {
     Resize,
     /// The user stops the program for a while.
     Suspend,
-    /// The user has seen enough, or SIGTERM.
+    /// The user has seen enough, or SIGTERM, SIGQUIT or SIGHUP.
     Quit,
     /// SIGINT.
     Interrupt,
@@ -28,6 +28,8 @@ pub(crate) struct Events {
     resize: Signal,
     suspend: Signal,
     terminate: Signal,
+    abandon: Signal,
+    hang_up: Signal,
     interrupt: Signal,
     /// The key for it was pressed.
     quit: Arc<Notify>,
@@ -48,6 +50,8 @@ impl Events {
             resize: signal(SignalKind::window_change())?,
             suspend: signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
             terminate: signal(SignalKind::terminate())?,
+            abandon: signal(SignalKind::quit())?,
+            hang_up: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit,
         })
@@ -60,6 +64,8 @@ impl Events {
             _ = self.resize.recv() => Event::Resize,
             _ = self.suspend.recv() => Event::Suspend,
             _ = self.terminate.recv() => Event::Quit,
+            _ = self.abandon.recv() => Event::Quit,
+            _ = self.hang_up.recv() => Event::Quit,
             _ = self.interrupt.recv() => Event::Interrupt,
             () = self.quit.notified() => Event::Quit,
         }

@@ -110,14 +110,14 @@ pub(crate) fn main() -> ExitCode {
             cli.run.into_place();
             check(&file)
         }
-        Some(Command::Status(args)) => ask::status(args, &cli.run.into_place()),
-        Some(Command::Admin(args)) => ask::admin(args, &cli.run.into_place()),
+        Some(Command::Status(args)) => ask::status(args, cli.run.into_place()),
+        Some(Command::Admin(args)) => ask::admin(args, cli.run.into_place()),
         Some(Command::Init(args)) => init::init(args, cli.run.into_place()),
         Some(Command::Invite(args)) => members::invite(args, cli.run.into_place()),
         Some(Command::Nodes(args)) => members::nodes(args, cli.run.into_place()),
         Some(Command::Backup(args)) => backup::backup(args, cli.run.into_place()),
         Some(Command::Restore(args)) => backup::restore::restore(args, cli.run.into_place()),
-        Some(Command::Peers(args)) => peers::peers(args, &cli.run.into_place()),
+        Some(Command::Peers(args)) => peers::peers(args, cli.run.into_place()),
         Some(Command::Completions { shell }) => {
             cli.run.into_place();
             manual::completions(shell)

@@ -269,7 +269,7 @@ impl Engine {
     /// may be somebody else's. Those of version 2 know who the peer is, and stay. Packets stay
     /// staged.
     pub fn link_down(&mut self) {
-        self.linked = false;
+        (self.linked, self.hub_rtt) = (false, None);
         self.control.clear();
         self.lose_channel();
         self.round.clear();

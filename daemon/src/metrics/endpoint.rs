@@ -15,6 +15,8 @@ use super::request::{self, MAX_HEAD_LEN, Verdict};
 const MAX_CONNECTIONS: usize = 4;
 /// How long one may take, with the answer: Prometheus itself gives up after 10 s.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the head of a request may take: whoever says nothing is to keep nobody waiting.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// What is read of a request behind its head, in bytes, so that its sender gets to read the answer.
 const MAX_IGNORED_LEN: u64 = 64 * 1024;
 /// Until the next try where the system gives no connection, as for want of descriptors.
@@ -49,6 +51,8 @@ impl ListenError {
 #[derive(Debug)]
 pub struct Endpoint {
     listener: TcpListener,
+    /// Whether only this host reaches it.
+    is_local: bool,
     timeout: Duration,
 }
 
@@ -63,13 +67,14 @@ impl Endpoint {
         let listener = TcpListener::bind(addr).await.map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         tracing::info!(addr = %local, "metrics");
-        if !addr.ip().to_canonical().is_loopback() {
+        let is_local = addr.ip().to_canonical().is_loopback();
+        if !is_local {
             tracing::warn!(
                 addr = %local,
                 "everybody who reaches this address can read the metrics: there is no password"
             );
         }
-        Ok(Self { listener, timeout: TIMEOUT })
+        Ok(Self { listener, is_local, timeout: TIMEOUT })
     }
 
     /// Answers for ever, with the text that `figures` gives; `None` says that there is none any more.
@@ -84,7 +89,8 @@ impl Endpoint {
                     match accepted {
                         Ok((stream, _)) => {
                             let figures = figures.clone();
-                            connections.spawn(timeout(self.timeout, serve(stream, figures)));
+                            let serve = serve(stream, self.is_local, figures);
+                            connections.spawn(timeout(self.timeout, serve));
                         }
                         Err(error) => {
                             tracing::debug!(%error, "no connection for metrics");
@@ -104,11 +110,12 @@ impl Endpoint {
 }
 
 /// One request, one answer.
-async fn serve<F>(mut stream: TcpStream, figures: impl Fn() -> F) -> io::Result<()>
+async fn serve<F>(mut stream: TcpStream, is_local: bool, figures: impl Fn() -> F) -> io::Result<()>
 where
     F: Future<Output = Option<String>>,
 {
-    let Some(verdict) = read_request(&mut stream).await? else { return Ok(()) };
+    let asked = timeout(REQUEST_TIMEOUT, read_request(&mut stream, is_local));
+    let Some(verdict) = asked.await?? else { return Ok(()) };
     let body = match verdict {
         // Whoever is asked has ended, and the process ends.
         Verdict::Figures => match figures().await {
@@ -128,14 +135,14 @@ where
 }
 
 /// `None` where the other side has ended before it asked for anything.
-async fn read_request(stream: &mut TcpStream) -> io::Result<Option<Verdict>> {
+async fn read_request(stream: &mut TcpStream, is_local: bool) -> io::Result<Option<Verdict>> {
     let mut head = Vec::with_capacity(MAX_HEAD_LEN);
     loop {
         let room = (MAX_HEAD_LEN - head.len()) as u64;
         if (&mut *stream).take(room).read_buf(&mut head).await? == 0 {
             return Ok(None);
         }
-        if let Some(verdict) = request::judge(&head) {
+        if let Some(verdict) = request::judge(&head, is_local) {
             return Ok(Some(verdict));
         }
     }

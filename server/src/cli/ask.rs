@@ -10,21 +10,13 @@ use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::client::{self, ControlError};
 use dosp_server::control::wire::{SessionStatus, Status};
 
-use super::run_args::Place;
+use super::run_args::{Place, PlaceArgs};
 
-#[derive(Debug, Args)]
-pub(super) struct SocketArg {
-    /// The hub's local socket [default: that of /etc/dosp/server.toml, or /run/dosp/server.sock]
-    #[arg(long, value_name = "PATH", global = true)]
-    socket: Option<PathBuf>,
-}
-
-impl SocketArg {
-    pub(super) fn path(self, place: &Place) -> anyhow::Result<PathBuf> {
-        match self.socket.or_else(|| place.socket.clone()) {
-            Some(path) => Ok(path),
-            None => Ok(place.file()?.socket.unwrap_or_else(|| DEFAULT_SOCKET.into())),
-        }
+/// Where the hub that is asked listens to this host's users.
+pub(super) fn socket(place: Place) -> anyhow::Result<PathBuf> {
+    match place.socket {
+        Some(path) => Ok(path),
+        None => Ok(place.file()?.socket.unwrap_or_else(|| DEFAULT_SOCKET.into())),
     }
 }
 
@@ -40,20 +32,20 @@ pub(super) struct StatusArgs {
     #[arg(long, value_name = "TIME", requires = "watch", value_parser = parse_interval)]
     interval: Option<Duration>,
     #[command(flatten)]
-    socket: SocketArg,
+    place: PlaceArgs,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct AdminArgs {
     #[command(flatten)]
-    socket: SocketArg,
+    place: PlaceArgs,
     /// What to do; 'help' lists it
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
 }
 
-pub(super) fn status(args: StatusArgs, place: &Place) -> anyhow::Result<()> {
-    let socket = args.socket.path(place)?;
+pub(super) fn status(args: StatusArgs, place: Place) -> anyhow::Result<()> {
+    let socket = socket(args.place.or(place))?;
     if args.watch {
         return super::watch::run(&socket, args.interval, args.json);
     }
@@ -63,8 +55,8 @@ pub(super) fn status(args: StatusArgs, place: &Place) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn admin(args: AdminArgs, place: &Place) -> anyhow::Result<()> {
-    print(&client::administer(&args.socket.path(place)?, args.command.join(" "))?);
+pub(super) fn admin(args: AdminArgs, place: Place) -> anyhow::Result<()> {
+    print(&client::administer(&socket(args.place.or(place))?, args.command.join(" "))?);
     Ok(())
 }
 

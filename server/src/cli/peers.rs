@@ -6,8 +6,8 @@ use dosp_proto::label::Label;
 use dosp_server::control::client;
 use dosp_server::control::wire::{DialledBy, LinkState, PeerStatus, Peers, RouteStatus};
 
-use super::ask::{SocketArg, print};
-use super::run_args::Place;
+use super::ask::{print, socket};
+use super::run_args::{Place, PlaceArgs};
 
 #[derive(Debug, Args)]
 pub(super) struct PeersArgs {
@@ -17,7 +17,7 @@ pub(super) struct PeersArgs {
     #[arg(long, global = true)]
     json: bool,
     #[command(flatten)]
-    socket: SocketArg,
+    place: PlaceArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -26,9 +26,9 @@ enum PeersCommand {
     List,
 }
 
-pub(super) fn peers(args: PeersArgs, place: &Place) -> anyhow::Result<()> {
+pub(super) fn peers(args: PeersArgs, place: Place) -> anyhow::Result<()> {
     let (None | Some(PeersCommand::List)) = args.command;
-    let peers = client::peers(&args.socket.path(place)?)?;
+    let peers = client::peers(&socket(args.place.or(place))?)?;
     let text = if args.json { serde_json::to_string(&peers)? } else { in_words(&peers) };
     print(&text);
     Ok(())

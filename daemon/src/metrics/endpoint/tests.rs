@@ -40,7 +40,7 @@ async fn ask(addr: SocketAddr, request: &[u8]) -> String {
 #[tokio::test]
 async fn figures_come_with_their_length_and_type() {
     let running = start(Some("x 1\n")).await;
-    let answer = ask(running.addr, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let answer = ask(running.addr, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let expected = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
                     Content-Length: 4\r\nConnection: close\r\n\r\nx 1\n";
     assert_eq!(answer, expected);

@@ -1,6 +1,6 @@
 //! Whether what a program takes grows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -32,12 +32,18 @@ const FIGURES: [Figure; 4] = [
 
 /// What grows: of a process that lived for long the least of the last third is more than the most of the
 /// first third. What comes and goes does neither.
-pub(crate) fn judge(samples: &[Sample]) -> Vec<String> {
+/// Of each of `programs` one process has to have lived for long.
+pub(crate) fn judge(
+    samples: &[Sample],
+    programs: impl IntoIterator<Item = Program>,
+) -> Vec<String> {
     let mut complaints = Vec::new();
+    let mut unjudged: BTreeSet<_> = programs.into_iter().collect();
     for ((program, pid), of_one) in by_process(samples) {
         if of_one.len() < MIN_SAMPLES {
             continue;
         }
+        unjudged.remove(&program);
         let third = of_one.len() / 3;
         for Figure { name, of } in FIGURES {
             let values: Vec<u64> = of_one.iter().map(|sample| of(sample)).collect();
@@ -50,6 +56,8 @@ pub(crate) fn judge(samples: &[Sample]) -> Vec<String> {
             }
         }
     }
+    let too_few = |program: Program| format!("{program} was looked at too rarely to tell anything");
+    complaints.extend(unjudged.into_iter().map(too_few));
     complaints
 }
 
@@ -101,19 +109,21 @@ mod tests {
     #[test]
     fn what_comes_and_goes_is_no_growth() {
         let flat = samples(&[9_000, 12_000, 10_000, 11_000, 13_900, 14_000], &[5, 9, 6, 9, 7, 5]);
-        assert_eq!(judge(&flat), Vec::<String>::new());
+        assert_eq!(judge(&flat, [Program::Agent(0)]), Vec::<String>::new());
+        let said = judge(&flat, [Program::Hub]);
+        assert!(said.len() == 1 && said[0].contains("hub was looked at too rarely"), "{said:?}");
     }
 
     #[test]
     fn what_only_grows_is_told() {
         let growing = samples(&[9_000, 9_000, 9_500, 10_000, 11_100, 11_200], &[5, 5, 6, 6, 6, 6]);
-        let said = judge(&growing);
+        let said = judge(&growing, []);
         assert!(said[0].contains("memory in KiB were 9000, are 11100"), "{said:?}");
         assert!(said[1].contains("tasks were 5, are 6"), "{said:?}");
         assert_eq!(said.len(), 2);
-        assert_eq!(judge(&growing[..5]), Vec::<String>::new(), "too few to tell");
+        assert_eq!(judge(&growing[..5], []), Vec::<String>::new(), "too few to tell");
         let short = growing.iter().map(|sample| Sample { at: sample.at / 10, ..sample.clone() });
-        let said = judge(&short.collect::<Vec<_>>());
+        let said = judge(&short.collect::<Vec<_>>(), []);
         assert!(said.len() == 1 && said[0].contains("tasks"), "a short run: {said:?}");
     }
 }
