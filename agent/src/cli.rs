@@ -60,7 +60,11 @@ pub(crate) enum Command {
     /// Give up this host's place in the network, its vIP and its name
     Leave,
     /// End the running agent
-    Down,
+    Down {
+        /// Only remove what a killed agent left: a running one goes on
+        #[arg(long, hide = true)]
+        leftovers: bool,
+    },
     /// Wait until the network is up, also for an agent that is not there yet
     Wait(Wait),
     /// Show what the running agent is doing
@@ -123,7 +127,7 @@ impl Command {
             Self::Call(args) => Some(&args.ask.own),
             Self::Join { .. }
             | Self::Up(_)
-            | Self::Down
+            | Self::Down { .. }
             | Self::Leave
             | Self::Wait(_)
             | Self::Status(_)

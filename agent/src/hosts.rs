@@ -6,10 +6,12 @@
 
 mod block;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use dosp_proto::label::Label;
 use dosp_proto::vip::Vip;
@@ -22,6 +24,9 @@ pub use block::{with_block, without_block};
 pub const DEFAULT_PATH: &str = "/etc/hosts";
 /// The longest file that is touched, in bytes: it is read as a whole.
 pub const MAX_LEN: usize = 1024 * 1024;
+/// Another agent has the file locked for as long as it takes to write it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The file with the names of hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +65,7 @@ impl HostsFile {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o644);
         let file = options.open(&self.path)?;
-        file.lock()?;
+        lock(&file)?;
         let before = read(&file)?;
         // A peer may call itself what this host is called, and must not get what is meant for it.
         let own = nix::unistd::gethostname().ok();
@@ -85,11 +90,28 @@ impl HostsFile {
             return Ok(false);
         }
         let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
-        file.lock()?;
+        lock(&file)?;
         let before = read(&file)?;
         let after = without_block(&before, tag);
         replace(&file, &before, &after)?;
         Ok(before != after)
+    }
+}
+
+/// As every agent does before it writes. Who may only read the file can hold the lock, too, and is not to hold
+/// up this agent's end.
+fn lock(file: &File) -> io::Result<()> {
+    let began_at = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if began_at.elapsed() < LOCK_TIMEOUT => sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                let words = "another program has it locked";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, words));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
     }
 }
 

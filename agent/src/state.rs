@@ -48,6 +48,15 @@ pub struct NetworkState {
     _lock: File,
 }
 
+/// Makes what is missing: the state and what is in it for its owner alone, and what it lies in for all, as a
+/// hub may have its state there, too.
+fn make(state: &Path, folder: &Path) -> io::Result<()> {
+    if let Some(parent) = state.parent() {
+        DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 impl NetworkState {
     /// Opens, or makes, what `state` holds of `network`: the folder of a [`Membership`], or the
     /// HOST:PORT of a hub.
@@ -56,7 +65,7 @@ impl NetworkState {
     /// [`StateError`].
     pub fn open(state: &Path, network: &str) -> Result<Self, StateError> {
         let folder = folder_of(state, network)?;
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        let made = make(state, &folder);
         made.map_err(|source| StateError::Folder { path: folder.clone(), source })?;
         let path = folder.join(LOCK);
         let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);

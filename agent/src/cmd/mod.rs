@@ -61,6 +61,14 @@ pub(crate) async fn down(settings: &Settings) -> Result<(), Failure> {
     }
 }
 
+/// Removes what a killed agent left, where none runs: for a service manager whose agent has ended.
+pub(crate) async fn remove_leftovers(settings: &Settings) -> Result<(), Failure> {
+    if let Err(ControlError::NotRunning { .. }) = Client::connect(&settings.socket()).await {
+        remove_names(settings.tun(), &HostsFile::default());
+    }
+    Ok(())
+}
+
 /// Removes the names that the agent of the interface `tun` left, if it was killed.
 fn remove_names(tun: &str, hosts: &HostsFile) {
     // While the interface is there so is its agent, which answers on another socket.

@@ -100,10 +100,13 @@ impl Roaming {
     }
 
     /// A PING goes out now; `acked_len` bytes of this connection were acknowledged until here. A
-    /// probe that is going on goes on.
+    /// probe that is going on goes on, unless something was acknowledged since it began: that says nothing
+    /// of the path as it is now.
     pub fn probe(&mut self, now: Instant, acked_len: Option<u64>) {
-        let probe = Probe { acked_len, judge_at: now + PROBE_TIMEOUT, is_doubtful: false };
-        self.probe.get_or_insert(probe);
+        if self.probe.is_none_or(|probe| probe.acked_len != acked_len) {
+            let judge_at = now + PROBE_TIMEOUT;
+            self.probe = Some(Probe { acked_len, judge_at, is_doubtful: false });
+        }
     }
 
     /// `acked_len` bytes of the connection are acknowledged by now.
@@ -138,6 +141,17 @@ mod tests {
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_the_second_change_is_no_answer_to_the_second_ping() {
+        let start = Instant::now();
+        let mut roaming = Roaming::default();
+        roaming.probe(start, Some(100));
+        roaming.probe(start + ms(900), Some(105));
+        assert_eq!(roaming.poll_timeout(), Some(start + ms(900) + PROBE_TIMEOUT));
+        let verdict = roaming.judge(start + ms(900) + PROBE_TIMEOUT, Some(105));
+        assert_eq!(verdict, Verdict::Doubtful);
     }
 
     /// When the machine wants to look, counted from `start`, while changes come at these times.

@@ -1,11 +1,13 @@
 //! The hub's end of the local socket.
 
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Group, chown};
+use nix::unistd::{Group, fchownat, geteuid};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
@@ -86,11 +88,26 @@ impl ControlServer {
     }
 }
 
-/// Where the link `path` leads, or `path` itself where it is none.
+/// Where the link `path` leads, or `path` itself where it is none, or somebody else's: that could lead to what
+/// is not theirs.
 fn target_of(path: &Path) -> PathBuf {
-    match std::fs::read_link(path) {
-        Ok(target) => path.parent().unwrap_or(Path::new("/")).join(target),
-        Err(_) => path.to_owned(),
+    let is_trusted = |link: Metadata| link.uid() == 0 || link.uid() == geteuid().as_raw();
+    match (std::fs::symlink_metadata(path).is_ok_and(is_trusted), std::fs::read_link(path)) {
+        (true, Ok(target)) => path.parent().unwrap_or(Path::new("/")).join(target),
+        _ => path.to_owned(),
+    }
+}
+
+/// Removes the socket of a hub that has died, and nothing else.
+fn remove_dead(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(file) if file.file_type().is_socket() => std::fs::remove_file(path),
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is something that is no socket",
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -98,17 +115,14 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    remove_dead(path)?;
     // Nobody may connect before the group is set.
     let before = umask(Mode::from_bits_truncate(0o117));
     let listener = UnixListener::bind(path);
     umask(before);
     if let Ok(Some(group)) = Group::from_name(GROUP) {
         // Without the right to give the file away it stays the user's own.
-        chown(path, None, Some(group.gid)).ok();
+        fchownat(AT_FDCWD, path, None, Some(group.gid), AtFlags::AT_SYMLINK_NOFOLLOW).ok();
     }
     listener
 }

@@ -114,7 +114,10 @@ pub(crate) fn open_federation(
     Ok(Federation::new(key.copied(), table, config.peers.clone(), known))
 }
 
+/// For its owner alone; what it lies in is for all.
 fn make(folder: &Path) -> Result<(), StateError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    let make = |folder: &Path, mode| DirBuilder::new().recursive(true).mode(mode).create(folder);
+    let made = folder.parent().map_or(Ok(()), |parent| make(parent, 0o755));
+    let made = made.and_then(|()| make(folder, 0o700));
     made.map_err(|source| StateError::Folder { path: folder.to_owned(), source })
 }
