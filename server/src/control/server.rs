@@ -169,4 +169,26 @@ mod tests {
             assert!(link.is_symlink() && !target.exists());
         }
     }
+
+    #[tokio::test]
+    async fn what_is_no_socket_of_ours_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "precious").unwrap();
+        symlink("file", &link).unwrap();
+        let mut places = vec![&file, &link];
+        let others = folder.path().join("others");
+        symlink("sock", &others).unwrap();
+        if geteuid().is_root() {
+            let nobody = nix::unistd::Uid::from_raw(65_534);
+            fchownat(AT_FDCWD, &others, Some(nobody), None, AtFlags::AT_SYMLINK_NOFOLLOW).unwrap();
+            places.push(&others);
+        }
+        for place in places {
+            let bound = ControlServer::bind(place).await;
+            assert!(matches!(bound, Err(SocketError::Io { .. })), "{place:?}");
+        }
+        assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+        assert!(link.is_symlink() && others.is_symlink());
+    }
 }
