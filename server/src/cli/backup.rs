@@ -1,5 +1,7 @@
 //! `dosp-server backup`: all that a hub keeps, in one file, also while it runs.
 
+mod error;
+mod output;
 pub(super) mod restore;
 
 use std::fs;
@@ -9,81 +11,22 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dosp_proto::identity::PublicKey;
-use dosp_server::backup::{Backup, Manifest, Owner, STATE_FILES, UnpackError};
+use dosp_server::backup::{Backup, Manifest, Owner, STATE_FILES};
 use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::client::{self, ControlError};
 use dosp_server::hub_key;
 use dosp_server::members::record::{Row, date};
-use dosp_server::members::store::{self, Store};
-use dosp_server::private;
+use dosp_server::members::store::{self, Store, StoreError};
 use nix::unistd::{Group, User};
 use zeroize::Zeroizing;
 
-use super::failure::{EXIT_FAILED, EXIT_NO_PRIVILEGE, EXIT_USAGE};
 use super::members::{MembersError, tell, unix_now};
 use super::run_args::{DEFAULT_FILE, Place, PlaceArgs};
+pub(super) use error::BackupError;
+use error::failed;
 
 /// Stands for standard output or input.
 const STANDARD: &str = "-";
-
-/// Why there is no backup, or nothing is restored.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BackupError {
-    #[error("this hub keeps nothing: it has no state folder")]
-    NoState,
-    #[error("there is nothing to back up: {} does not exist", path.display())]
-    Empty { path: PathBuf },
-    #[error("a backup has the hub's key in it, and does not go to a terminal")]
-    Terminal,
-    #[error("cannot use {}", path.display())]
-    Io { path: PathBuf, source: io::Error },
-    #[error("{name} is not restored")]
-    Unpack { name: String, source: UnpackError },
-    #[error("{name} is not restored: its configuration is no good here")]
-    Config { name: String, source: dosp_server::config::ConfigError },
-    #[error("{name} is not restored: its state is no good here")]
-    State { name: String, source: MembersError },
-    #[error("a hub runs: {how}")]
-    Running { how: String },
-    #[error("{} exists", path.display())]
-    Exists { path: PathBuf },
-}
-
-impl BackupError {
-    pub(super) fn code(&self) -> u8 {
-        match self {
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                EXIT_NO_PRIVILEGE
-            }
-            Self::NoState | Self::Terminal => EXIT_USAGE,
-            _ => EXIT_FAILED,
-        }
-    }
-
-    pub(super) fn hint(&self) -> &'static str {
-        match self {
-            Self::NoState | Self::Empty { .. } => {
-                "name the configuration with --config, or the folder with --state"
-            }
-            Self::Terminal => "name a file, or send it into a pipe",
-            Self::Io { .. } => "be root or the hub's user",
-            Self::Unpack { source: UnpackError::Later { .. }, .. } => {
-                "restore it with the version of dosp-server that wrote it, or a later one"
-            }
-            Self::Unpack { .. } | Self::State { .. } => "nothing was changed; take another backup",
-            Self::Config { .. } => {
-                "nothing was changed; if a later version of dosp-server wrote it, restore it with that one"
-            }
-            Self::Running { .. } => "stop it first; it would write over what is restored",
-            Self::Exists { .. } => "--force replaces it, and keeps it beside under another name",
-        }
-    }
-}
-
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
-    let path = path.to_owned();
-    move |source| BackupError::Io { path, source }
-}
 
 #[derive(Debug, Args)]
 pub(super) struct BackupArgs {
@@ -162,18 +105,25 @@ fn gather(place: &Place, state: &Path, socket: &Path) -> anyhow::Result<Backup> 
 
 /// What is stored of the members: by the word of the hub that has them open, else out of the file.
 fn rows(state: &Path, socket: &Path, key: &PublicKey) -> anyhow::Result<Vec<Row>> {
-    match client::snapshot(socket) {
+    let refused = match client::snapshot(socket) {
         Ok((hub, stored)) if hub == *key => return Ok(stored.into_rows()),
         // Another hub, or one that keeps nothing: this folder may still be nobody's.
-        Ok(_) | Err(ControlError::Refused { .. } | ControlError::NotRunning { .. }) => {}
+        Ok(_) | Err(ControlError::NotRunning { .. }) => None,
+        Err(refused @ ControlError::Refused { .. }) => Some(refused),
         Err(error) => return Err(error.into()),
-    }
+    };
     let path = state.join(store::FILE);
     if !fs::exists(&path).map_err(failed(&path))? {
         return Err(BackupError::Empty { path }.into());
     }
-    let (_store, rows) = Store::open(state).map_err(MembersError::from)?;
-    Ok(rows)
+    match (Store::open(state), refused) {
+        (Ok((_store, rows)), _) => Ok(rows),
+        // The hub that has them open is the one that said why not.
+        (Err(StoreError::InUse { .. }), Some(source)) => {
+            Err(BackupError::Refused { source }.into())
+        }
+        (Err(error), _) => Err(MembersError::from(error).into()),
+    }
 }
 
 /// Whose a file is, where both have names.
@@ -184,17 +134,11 @@ fn owner(path: &Path) -> io::Result<Option<Owner>> {
     Ok(user.zip(group).map(|(user, group)| Owner { user, group }))
 }
 
-/// Under its name there is the whole file, or the one from before.
 fn write(file: &Path, content: &[u8]) -> Result<(), BackupError> {
-    if file == Path::new(STANDARD) {
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(content).and_then(|()| stdout.flush());
-        return written.map_err(failed(Path::new("standard output")));
+    if file != Path::new(STANDARD) {
+        return output::write(file, content);
     }
-    let name = file.file_name().and_then(|name| name.to_str());
-    let named = name.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename));
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let written =
-        named.and_then(|name| private::replace(folder.unwrap_or(Path::new(".")), name, content));
-    written.map_err(failed(file))
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(content).and_then(|()| stdout.flush());
+    written.map_err(failed(Path::new("standard output")))
 }

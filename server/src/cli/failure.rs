@@ -49,7 +49,7 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     } else if let Some(error) = error.downcast_ref::<MembersError>() {
         (error.code(), error.hint())
     } else if let Some(error) = error.downcast_ref::<BackupError>() {
-        (error.code(), Some(error.hint().to_owned()))
+        (error.code(), error.hint())
     } else if let Some(error) = error.downcast_ref::<InitError>() {
         (error.code(), Some(error.hint().to_owned()))
     } else if let Some(error) = error.downcast_ref::<StartError>() {

@@ -19,7 +19,8 @@ use dosp_server::{hub_key, private};
 use nix::unistd::{Gid, Group, Uid, User, chown};
 use zeroize::Zeroizing;
 
-use super::{BackupError, STANDARD, absolute, failed};
+use super::error::{BackupError, failed};
+use super::{STANDARD, absolute};
 use crate::cli::members::{MembersError, tell, unix_now};
 use crate::cli::run_args::{DEFAULT_FILE, Place, PlaceArgs};
 
