@@ -54,9 +54,11 @@ pub struct Manifest {
     pub config: Option<PathBuf>,
     /// The mode of that file.
     pub config_mode: u32,
+    /// Whose that file was, by name.
+    pub config_owner: Option<Owner>,
     /// Where the state folder was.
     pub state: PathBuf,
-    /// Whose it was, by name.
+    /// Whose that was, by name.
     pub owner: Option<Owner>,
     /// The fingerprint of the hub's key.
     pub fingerprint: String,
@@ -152,11 +154,13 @@ impl Backup {
     /// # Errors
     /// [`UnpackError`], where a single bit is not as it was written.
     pub fn unpack(bytes: &[u8]) -> Result<Self, UnpackError> {
-        let mut entries = Archive::new(bytes);
-        let mut entries = entries.entries().map_err(damaged)?;
+        let mut archive = Archive::new(bytes);
+        // Raw: none of what later kinds of tar have, long names and files with holes.
+        let mut entries = archive.entries().map_err(damaged)?.raw(true);
         let first = entries.next().transpose().map_err(|_| UnpackError::NoBackup)?;
         let first = first.ok_or(UnpackError::NoBackup)?;
-        if first.path().ok().as_deref() != Some(Path::new(MANIFEST)) {
+        let is_file = first.header().entry_type() == EntryType::Regular;
+        if !is_file || first.path().ok().as_deref() != Some(Path::new(MANIFEST)) {
             return Err(UnpackError::NoBackup);
         }
         let manifest = content(first)?;
@@ -172,6 +176,10 @@ impl Backup {
         for entry in entries {
             let entry = entry.map_err(damaged)?;
             let path = entry.path().map_err(damaged)?.to_string_lossy().into_owned();
+            let wanted = if path == STATE { EntryType::Directory } else { EntryType::Regular };
+            if entry.header().entry_type() != wanted {
+                return Err(damaged(format!("'{}' is no file", path.escape_default())));
+            }
             backup.take(&path, entry)?;
         }
         Ok(backup)
@@ -193,10 +201,12 @@ impl Backup {
     }
 }
 
-fn content(mut entry: impl Read) -> Result<Zeroizing<Vec<u8>>, UnpackError> {
+fn content(entry: impl Read) -> Result<Zeroizing<Vec<u8>>, UnpackError> {
     let mut content = Zeroizing::new(Vec::new());
-    entry.read_to_end(&mut content).map_err(damaged)?;
-    Ok(content)
+    match entry.take(MAX_LEN + 1).read_to_end(&mut content).map_err(damaged)? {
+        len if len as u64 > MAX_LEN => Err(damaged("a file in it is too long")),
+        _ => Ok(content),
+    }
 }
 
 /// Before anything else is looked at: what comes later may be sealed otherwise.
@@ -247,6 +257,7 @@ mod tests {
                 made_at: "2026-11-29T12:00:00Z".to_owned(),
                 config: Some("/etc/dosp/server.toml".into()),
                 config_mode: 0o644,
+                config_owner: Some(Owner { user: "root".to_owned(), group: "dosp".to_owned() }),
                 state: "/var/lib/dosp/server".into(),
                 owner: Some(Owner { user: "dosp".to_owned(), group: "dosp".to_owned() }),
                 fingerprint: "OLGW5-BBCYQ-D7W3I-JQ2IP".to_owned(),
@@ -288,6 +299,20 @@ mod tests {
         later.manifest.schema = "dosp.hub-backup/2".to_owned();
         let later = Backup::unpack(&later.pack().unwrap()).unwrap_err();
         assert!(matches!(later, UnpackError::Later { version: 2 }), "{later}");
+    }
+
+    #[test]
+    fn only_plain_files_are_taken() {
+        let manifest = serde_json::to_vec(&backup().manifest).unwrap();
+        for other in [EntryType::Symlink, EntryType::Link, EntryType::GNUSparse, EntryType::Fifo] {
+            let mut builder = Builder::new(Vec::new());
+            append(&mut builder, MANIFEST, EntryType::Regular, &manifest).unwrap();
+            append(&mut builder, "state/key", other, b"").unwrap();
+            let mut bytes = std::mem::take(builder.get_mut());
+            bytes.extend(seal(&bytes).unwrap());
+            let refused = Backup::unpack(&bytes).unwrap_err();
+            assert!(refused.to_string().contains("'state/key' is no file"), "{other:?}: {refused}");
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Files with secrets in them: nobody but their owner may read or write them. Root makes them for the owner
-//! of their folder.
+//! of their folder. The folders for them, too.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -81,6 +81,30 @@ pub fn hand_over(file: &File, folder: &Path) -> io::Result<()> {
         return Ok(());
     }
     fchown(file, Some(wanted.uid()), Some(wanted.gid()))
+}
+
+/// Makes what is missing above `path`. Others can pass through, as through the folders that the system has:
+/// the hub's user may be another one than who makes them.
+///
+/// # Errors
+/// What the system says.
+pub fn make_parents(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => DirBuilder::new().recursive(true).mode(0o755).create(parent),
+        None => Ok(()),
+    }
+}
+
+/// Makes the folder `path` for its owner alone, and what is missing above it, unless it is there.
+///
+/// # Errors
+/// What the system says.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    make_parents(path)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
+    }
 }
 
 /// Makes the file `name` in `folder`, which must not exist. It is on the disk when this returns.

@@ -70,12 +70,13 @@ fn gather(place: &Place, state: &Path, socket: &Path) -> anyhow::Result<Backup> 
     let rows = rows(state, socket, &key)?;
     let members = rows.iter().filter(|row| matches!(row, Row::Member(..))).count();
     let config = place.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
-    let (config, content, config_mode) = match fs::read(&config) {
+    let (config, content, config_mode, config_owner) = match fs::read(&config) {
         Ok(content) => {
             let mode = fs::metadata(&config).map_err(failed(&config))?.permissions().mode();
-            (Some(absolute(&config)), Some(content), mode & 0o777)
+            let owner = owner(&config).map_err(failed(&config))?;
+            (Some(absolute(&config)), Some(content), mode & 0o777, owner)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (None, None, 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (None, None, 0, None),
         Err(error) => return Err(failed(&config)(error).into()),
     };
     let mut files = std::collections::BTreeMap::new();
@@ -95,6 +96,7 @@ fn gather(place: &Place, state: &Path, socket: &Path) -> anyhow::Result<Backup> 
         made_at: date(unix_now()),
         config,
         config_mode,
+        config_owner,
         state: state.to_owned(),
         owner: owner(state).map_err(failed(state))?,
         fingerprint: key.fingerprint().to_string(),

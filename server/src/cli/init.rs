@@ -2,9 +2,9 @@
 
 mod routes;
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -15,7 +15,7 @@ use dosp_server::members::command::{Door, MembersReply, MembersRequest, carry_ou
 use dosp_server::members::ledger::Ledger;
 use dosp_server::members::store::{self, Store};
 use dosp_server::vips::VipAllocator;
-use dosp_server::{Config, config, hub_key};
+use dosp_server::{Config, config, hub_key, private};
 
 use super::ask::print;
 use super::failure::{EXIT_FAILED, EXIT_NO_PRIVILEGE};
@@ -24,7 +24,7 @@ use super::run_args::{DEFAULT_FILE, Place};
 use routes::Routes;
 
 /// Where the state is unless somebody says otherwise.
-const DEFAULT_STATE: &str = "/var/lib/dosp/server";
+pub(super) const DEFAULT_STATE: &str = "/var/lib/dosp/server";
 /// How long the first join string is good.
 const FIRST_TTL_S: u64 = 24 * 3600;
 
@@ -158,8 +158,8 @@ fn warn_of(network: Network, routes: &Routes) {
 }
 
 fn make_state(args: &InitArgs, network: Network, state: &Path) -> anyhow::Result<JoinString> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(state);
-    made.map_err(|source| InitError::Io { path: state.to_owned(), source })?;
+    private::make_folder(state)
+        .map_err(|source| InitError::Io { path: state.to_owned(), source })?;
     let mut rng = rand::rng();
     let key = hub_key::load(state, &mut rng).map_err(MembersError::from)?;
     let (mut store, rows) = Store::open(state).map_err(MembersError::from)?;
@@ -217,9 +217,7 @@ fn config_text(args: &InitArgs, network: Network, state: &Path) -> String {
 
 fn write_config(path: &Path, text: &str) -> Result<(), InitError> {
     let written = || {
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
-        }
+        private::make_parents(path)?;
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}

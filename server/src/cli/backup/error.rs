@@ -8,7 +8,6 @@ use dosp_server::config::ConfigError;
 use dosp_server::control::client::ControlError;
 
 use crate::cli::failure::{EXIT_FAILED, EXIT_NO_PRIVILEGE, EXIT_USAGE};
-use crate::cli::members::MembersError;
 
 /// Why there is no backup, or nothing is restored.
 #[derive(Debug, thiserror::Error)]
@@ -27,10 +26,22 @@ pub(in crate::cli) enum BackupError {
     Unpack { name: String, source: UnpackError },
     #[error("{name} is not restored: its configuration is no good here")]
     Config { name: String, source: ConfigError },
-    #[error("{name} is not restored: its state is no good here")]
-    State { name: String, source: MembersError },
-    #[error("a hub runs: {how}")]
-    Running { how: String },
+    #[error("{name} is not restored: its state is no good here: {why}")]
+    State { name: String, why: String },
+    #[error("a hub runs: it answers on {}", socket.display())]
+    Answers { socket: PathBuf },
+    #[error("a hub runs: it uses {}", state.display())]
+    InUse { state: PathBuf },
+    #[error(
+        "the backup is of {} and {}, which are not the usual places",
+        escaped(state),
+        escaped(config)
+    )]
+    Elsewhere { state: PathBuf, config: PathBuf },
+    #[error("the configuration {} would be inside the state folder {}", config.display(), state.display())]
+    Inside { state: PathBuf, config: PathBuf },
+    #[error("{} is no file", path.display())]
+    NoFile { path: PathBuf },
     #[error("{} exists", path.display())]
     Exists { path: PathBuf },
 }
@@ -41,7 +52,9 @@ impl BackupError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 EXIT_NO_PRIVILEGE
             }
-            Self::NoState | Self::Terminal => EXIT_USAGE,
+            Self::NoState | Self::Terminal | Self::Elsewhere { .. } | Self::Inside { .. } => {
+                EXIT_USAGE
+            }
             _ => EXIT_FAILED,
         }
     }
@@ -61,7 +74,21 @@ impl BackupError {
             Self::Config { .. } => {
                 "nothing was changed; if a later version of dosp-server wrote it, restore it with that one"
             }
-            Self::Running { .. } => "stop it first; it would write over what is restored",
+            Self::Answers { .. } => {
+                "stop it first, it would write over what is restored; where that is another hub's socket, name \
+                 with --socket that of the hub to be restored"
+            }
+            Self::InUse { .. } => "stop it first; it would write over what is restored",
+            Self::Elsewhere { state, config } => {
+                let (state, config) = (escaped(state), escaped(config));
+                return Some(format!(
+                    "nothing was changed; if they are right: --state {state} --config {config}"
+                ));
+            }
+            Self::Inside { .. } => {
+                "nothing was changed; name a file elsewhere with --config, and start the hub with it"
+            }
+            Self::NoFile { .. } => "nothing was changed; name a file with --config",
             Self::Exists { .. } => "--force replaces it, and keeps it beside under another name",
         };
         Some(hint.to_owned())
@@ -85,6 +112,11 @@ fn io_hint(kind: io::ErrorKind) -> Option<&'static str> {
         ),
         _ => None,
     }
+}
+
+/// A path as a backup has it, which may have been made to mislead a terminal.
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
 }
 
 pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
