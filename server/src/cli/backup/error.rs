@@ -107,8 +107,8 @@ fn io_hint(kind: io::ErrorKind) -> Option<&'static str> {
         Kind::FileTooLarge => Some("no backup is as long as that; is the name right?"),
         // It is put in place by a rename, and that neither replaces a mount point nor crosses one.
         Kind::ResourceBusy | Kind::CrossesDevices => Some(
-            "nothing was changed; a mount point cannot be replaced: restore to a folder elsewhere with --state, \
-             and move by hand what is in it",
+            "nothing was changed; a mount point cannot be replaced: name a place elsewhere (to restore: --state, \
+             --config), and move by hand what is in it",
         ),
         _ => None,
     }
