@@ -259,3 +259,47 @@ fn backup_goes_through_a_pipe() -> Result<()> {
     ensure!(words.contains("warning: the configuration names another folder"), "{words}");
     Ok(())
 }
+
+#[test]
+fn restore_goes_where_it_is_told_and_nowhere_else() -> Result<()> {
+    let dir = TempDir::new()?;
+    let (home, other) = (Place::new(dir.path(), "home")?, Place::new(dir.path(), "other")?);
+    home.init()?;
+    let config = fs::read_to_string(home.path("server.toml"))?;
+    fs::write(home.path("server.toml"), format!("{config}admin_token_file = \"/nonexistent\"\n"))?;
+    if is_root() {
+        nix::unistd::chown(&home.path("server.toml"), Some(1.into()), Some(1.into()))?;
+    }
+    let file = dir.path().join("backup.tar").display().to_string();
+    home.ask(&["backup", &file])?.ok()?;
+    let restore = |args: &[&str]| {
+        let mut command = Command::new(binary("dosp-server")?);
+        command.args(["restore", &file, "--force"]).args(args);
+        Process::spawn(dir.path(), "restore", command)?.output(Duration::from_secs(30))
+    };
+    let path = |name: &str| other.path(name).display().to_string();
+    let before = home.inventory()?;
+
+    // The backup knows where it was, and does not choose.
+    let hint = format!(
+        "--state {} --config {}",
+        home.path("state").display(),
+        home.path("server.toml").display()
+    );
+    restore(&[])?.exits(2)?.says(&["not the usual places", &hint])?;
+    restore(&["--state", &path("state")])?.exits(2)?.says(&["not the usual places"])?;
+    let inside = ["--state", &path("state"), "--config", &path("state/server.toml")];
+    restore(&inside)?.exits(2)?.says(&["inside the state folder", "--config"])?;
+    fs::create_dir(other.path("folder"))?;
+    let folder =
+        ["--state", &path("state"), "--config", &path("folder"), "--socket", &path("none")];
+    restore(&folder)?.exits(1)?.says(&["folder is no file"])?;
+    ensure!(home.inventory()? == before, "something was changed");
+    ensure!(!other.path("state").exists() && other.path("folder").is_dir(), "something was made");
+
+    let restored = other.ask(&["restore", &file])?.ok()?;
+    restored.says(&["warning: admin_token_file", "/nonexistent does not exist"])?;
+    let there = fs::metadata(other.path("server.toml"))?;
+    ensure!(!is_root() || (there.uid(), there.gid()) == (1, 1), "it is {}'s", there.uid());
+    Ok(())
+}
