@@ -68,7 +68,8 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         return detach::start();
     }
     let log = start_logging(cli, &settings)?;
-    let origin = Origin { file: sources.existing_file(), wrong };
+    let names_hub = sources.arguments.hub.is_some();
+    let origin = Origin { names_hub, file: sources.existing_file(), wrong };
     let reload = Reload { sources, log };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = dispatch(&cli.command, settings, origin, reload);

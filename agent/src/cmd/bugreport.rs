@@ -10,9 +10,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use self::mask::Mask;
-use super::doctor::{self, Origin, program};
+use super::doctor::{self, Origin, agent, program};
 use crate::config::Settings;
-use crate::control::Client;
 use crate::failure::{Exit, Failure};
 
 /// Stands for standard output.
@@ -105,8 +104,7 @@ async fn gather(settings: Settings, origin: &Origin) -> Vec<Section> {
 }
 
 async fn of_agent(settings: &Settings) -> (String, String) {
-    let asked = async { Client::connect(&settings.socket()).await?.status().await };
-    match asked.await {
+    match agent::ask(&settings.socket()).await {
         Ok(status) => {
             let said = serde_json::to_value(&status).unwrap_or_default();
             (pretty(&said), super::status::table(&status))

@@ -3,6 +3,7 @@
 //! Each check gathers facts in one function and judges them in another, which does no I/O. What the hub
 //! says and what this host says are looked at side by side; a check whose ground is missing is skipped.
 
+pub(super) mod agent;
 mod congestion;
 mod dial;
 mod entry;
@@ -21,10 +22,9 @@ mod time;
 use std::io::{IsTerminal, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::time::timeout;
-
+use self::agent::Agent;
 pub(crate) use self::finding::Findings;
 use self::finding::{Check, Finding};
 use self::hub::HubSide;
@@ -33,15 +33,13 @@ use super::network::Network;
 use crate::clock;
 use crate::config::Settings;
 use crate::control::wire::Status;
-use crate::control::{Client, ControlError};
 use crate::failure::Failure;
-
-/// An agent that lives answers at once.
-const AGENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the settings come from, and what is wrong with them.
 #[derive(Debug)]
 pub(crate) struct Origin {
+    /// Whether the command line names the hub.
+    pub(crate) names_hub: bool,
     /// The configuration file, where there is one.
     pub(crate) file: Option<PathBuf>,
     /// Why a part of the settings is not known.
@@ -69,32 +67,35 @@ pub(crate) async fn run(json: bool, settings: Settings, origin: Origin) -> Resul
 }
 
 /// Runs all checks.
-pub(crate) async fn examine(mut settings: Settings, origin: &Origin) -> Findings {
+pub(crate) async fn examine(settings: Settings, origin: &Origin) -> Findings {
     let started_at = Instant::now();
     let progress = Progress::start();
     progress.say("the configuration, and the running agent");
-    let asked = timeout(AGENT_TIMEOUT, ask(&settings)).await;
-    let asked = asked.unwrap_or(Err(ControlError::Ended));
-    if let (Ok(status), Err(_)) = (&asked, find(&settings)) {
-        // It may have been named on the agent's command line alone.
-        settings.hub = settings.hub.or_else(|| Some(status.hub.clone()));
-    }
-    let network = find(&settings);
-    let (agent, status) = judge_agent(asked, &settings, network.as_ref().ok());
-    let mut all = vec![judge_configuration(&settings, origin, network.as_ref()), agent];
-    let network = network.ok();
+    let asked = agent::ask(&settings.socket()).await;
+    let meant = meant(&settings, origin, asked.as_ref().ok());
+    let network = find(&meant);
+    let (finding, agent) = agent::judge(asked, network.as_ref().ok());
+    let mut all = vec![judge_configuration(&settings, origin, network.as_ref()), finding];
+    let (network, status) = (network.ok(), agent.status());
     let (hub, host) = tokio::join!(
-        hub::look(network.as_ref(), &settings, status.as_ref(), &progress),
-        look_at_host(&settings, status.as_ref()),
+        hub::look(network.as_ref(), &meant, &agent, &progress),
+        look_at_host(&meant, &agent),
     );
-    let (routes, overlaps) = look_at_routes(&settings, status.as_ref(), &hub).await;
+    let (routes, overlaps) = look_at_routes(&meant, status, &hub).await;
     all.push(routes);
-    all.extend(host.into_findings(&settings, status.as_ref(), overlaps));
-    all.push(judge_clock(&hub, status.as_ref()));
-    all.push(judge_mtu(&hub, status.as_ref()));
+    all.extend(host.into_findings(&meant, status, overlaps));
+    all.push(judge_clock(&hub, status));
+    all.push(judge_mtu(&hub, status));
     all.extend(hub.findings);
     progress.end();
     Findings::new(network.map(|network| network.hub()), all, started_at.elapsed())
+}
+
+/// The settings with the hub that is meant: the one that the command line names, or else the running
+/// agent's, which may have been named on its own command line alone.
+fn meant(settings: &Settings, origin: &Origin, status: Option<&Status>) -> Settings {
+    let running = status.filter(|_| !origin.names_hub).map(|status| status.hub.clone());
+    Settings { hub: running.or_else(|| settings.hub.clone()), ..settings.clone() }
 }
 
 /// The network that is meant. What was joined may not be for this user to read, and a named hub is
@@ -106,44 +107,6 @@ fn find(settings: &Settings) -> Result<Network, Failure> {
     }
 }
 
-async fn ask(settings: &Settings) -> Result<Status, ControlError> {
-    Client::connect(&settings.socket()).await?.status().await
-}
-
-/// Whether an agent runs; its status, where it is in the network that is meant.
-fn judge_agent(
-    asked: Result<Status, ControlError>,
-    settings: &Settings,
-    network: Option<&Network>,
-) -> (Finding, Option<Status>) {
-    let check = Check::Agent;
-    let status = match asked {
-        Ok(status) => status,
-        Err(ControlError::NotRunning { .. }) => {
-            return (Finding::skipped(check, "none runs: 'dosp-agent up' starts one"), None);
-        }
-        Err(ControlError::Forbidden { .. }) => {
-            let why = "this user may not ask it: run as root, or as a member of the group dosp";
-            return (Finding::skipped(check, why), None);
-        }
-        Err(error) => return (Finding::failure(check, &error.into()), None),
-    };
-    let own = Settings { hub: Some(status.hub.clone()), ..settings.clone() };
-    let own = find(&own).ok().map(|own| own.folder);
-    if network.is_some_and(|network| own.as_ref() != Some(&network.folder)) {
-        let why = format!("the running one is at another hub, {}", status.hub);
-        return (Finding::skipped(check, why), None);
-    }
-    let (runs, here) = (&status.version, env!("CARGO_PKG_VERSION"));
-    let finding = if runs == here {
-        Finding::ok(check, format!("version {runs} runs, at {}", status.hub))
-    } else {
-        let what = format!("version {runs} runs, and this program is {here}");
-        Finding::warn(check, what, "start the agent again")
-    };
-    (finding, Some(status))
-}
-
 /// Whether all that a running agent needs to be told can be read.
 fn judge_configuration(
     settings: &Settings,
@@ -153,6 +116,9 @@ fn judge_configuration(
     let check = Check::Configuration;
     if let Some(wrong) = &origin.wrong {
         return Finding::failure(check, wrong);
+    }
+    if let Err(wrong) = settings.hub_addr() {
+        return Finding::failure(check, &wrong.into());
     }
     if let Err(wrong) = super::mtu(settings) {
         return Finding::failure(check, &wrong);
@@ -180,12 +146,13 @@ struct HostSide {
     congestion: Vec<congestion::Tried>,
 }
 
-async fn look_at_host(settings: &Settings, status: Option<&Status>) -> HostSide {
+async fn look_at_host(settings: &Settings, agent: &Agent) -> HostSide {
+    let status = agent.status();
     let tun = status.and_then(|status| status.tun.as_deref()).unwrap_or(settings.tun());
     let (names, firewall) =
-        tokio::join!(names::look(settings.hosts(), settings.tun(), status), firewall::look(tun));
+        tokio::join!(names::look(settings.hosts(), settings.tun(), agent), firewall::look(tun));
     HostSide {
-        interface: interface::look(settings, status),
+        interface: interface::look(settings, agent),
         names,
         firewall,
         congestion: congestion::look(settings.congestion.unwrap_or_default()),
@@ -289,7 +256,6 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::finding::Verdict;
     use super::*;
 
     fn status() -> Status {
@@ -302,24 +268,21 @@ mod tests {
     }
 
     #[test]
-    fn agent_of_the_same_hub_is_asked_and_no_other() {
-        for (hub, is_asked) in [("hub.example.org", true), ("other.example.org", false)] {
-            let settings = settings(hub);
-            let network = find(&settings).unwrap();
-            let (finding, asked) = judge_agent(Ok(status()), &settings, Some(&network));
-            assert_eq!(asked.is_some(), is_asked, "{finding:?}");
-            let verdict = if is_asked { Verdict::Ok } else { Verdict::Skipped };
-            assert_eq!(finding.verdict, verdict);
+    fn running_agent_s_hub_is_meant_unless_the_command_line_names_one() {
+        let (runs, settings) = (status(), settings("other.example.org"));
+        for (names_hub, status, hub) in [
+            (true, Some(&runs), "other.example.org"),
+            (false, Some(&runs), "hub.example.org:7744"),
+            (false, None, "other.example.org"),
+        ] {
+            let origin = Origin { names_hub, file: None, wrong: None };
+            assert_eq!(meant(&settings, &origin, status).hub.as_deref(), Some(hub));
         }
-        let old = Status { version: "0.0.1".to_owned(), ..status() };
-        let settings = settings("hub.example.org");
-        let network = find(&settings).unwrap();
-        assert_eq!(judge_agent(Ok(old), &settings, Some(&network)).0.verdict, Verdict::Warn);
     }
 
     #[test]
     fn first_thing_that_is_wrong_with_the_settings_is_told() {
-        let origin = |wrong| Origin { file: None, wrong };
+        let origin = |wrong| Origin { names_hub: true, file: None, wrong };
         let good = settings("hub.example.org");
         let network = find(&good);
         let judge = |settings: &Settings, wrong| {
@@ -329,6 +292,8 @@ mod tests {
         assert_eq!(judge(&good, None), Finding::ok(Check::Configuration, what));
         let wrong = Failure::text(crate::failure::Exit::Usage, "no").hint("yes");
         assert_eq!(judge(&good, Some(wrong)).fix.as_deref(), Some("yes"));
+        let malformed = settings("[::1");
+        assert!(judge(&malformed, None).what.contains("the hub"), "{:?}", judge(&malformed, None));
         let small = Settings { mtu: Some(100), ..good.clone() };
         assert!(judge(&small, None).what.contains("MTU"));
         let missing = Settings { secret_file: Some("/nowhere".into()), ..good };

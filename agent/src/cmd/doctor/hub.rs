@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Progress;
+use super::agent::Agent;
 use super::dial::{self, Resolved};
 use super::entry::{self, Applicant, Entry, EntryError};
 use super::finding::{Check, Finding};
@@ -11,7 +12,6 @@ use super::mtu::{self, Large};
 use crate::clock;
 use crate::cmd::network::Network;
 use crate::config::Settings;
-use crate::control::wire::Status;
 use crate::failure::Failure;
 use crate::link::JoinError;
 
@@ -35,7 +35,7 @@ pub(super) struct HubSide {
 pub(super) async fn look(
     network: Option<&Network>,
     settings: &Settings,
-    status: Option<&Status>,
+    agent: &Agent,
     progress: &Progress,
 ) -> HubSide {
     let (findings, lengths, large) = (Vec::new(), (None, None), Large::Unknown);
@@ -47,18 +47,26 @@ pub(super) async fn look(
         }
         Some(network) => reach(network, progress, &mut side).await,
     };
-    match (status, network, greeted) {
-        (Some(status), _, greeted) => {
-            side.findings.push(entry::judge_agent(status));
-            if let Some(greeted) = greeted {
-                greeting::leave(greeted.stream).await;
-            }
+    let (Some(network), Some(greeted)) = (network, greeted) else {
+        match agent.status() {
+            Some(status) => side.findings.push(entry::judge_agent(status)),
+            None => side.skip(&[Check::Join], "the hub is not reached"),
         }
-        (None, Some(network), Some(greeted)) => {
+        return side;
+    };
+    match agent {
+        Agent::Here(status) => {
+            side.findings.push(entry::judge_agent(status));
+            greeting::leave(greeted.stream).await;
+        }
+        Agent::Unknown => {
+            side.skip(&[Check::Join], "an agent that has not answered may have this host's place");
+            greeting::leave(greeted.stream).await;
+        }
+        Agent::Elsewhere | Agent::Absent => {
             progress.say("the join");
             join(network, settings, greeted, &mut side).await;
         }
-        (None, ..) => side.skip(&[Check::Join], "the hub is not reached"),
     }
     side
 }

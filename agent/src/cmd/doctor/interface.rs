@@ -8,9 +8,9 @@ use dosp_proto::vip::Vip;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
 
+use super::agent::Agent;
 use super::finding::{Check, Finding};
 use crate::config::Settings;
-use crate::control::wire::Status;
 use crate::failure::{Exit, Failure};
 use crate::tun::{LinuxTun, TunDevice};
 
@@ -26,7 +26,11 @@ pub(super) enum Interface {
         /// What the agent says of its offloads.
         offload: Option<crate::control::wire::Offload>,
     },
-    /// It is there although no agent answers.
+    /// It is there, and stays: somebody made it for this user.
+    MadeForUs { name: String },
+    /// It is there, and may be that of an agent that is in another network or has not answered.
+    Others { name: String },
+    /// It is there although no agent runs.
     Foreign { name: String, is_tun: bool },
     /// One was made, and is gone again.
     Made { offloads: Offloads },
@@ -35,15 +39,23 @@ pub(super) enum Interface {
 }
 
 /// Looks at the agent's interface, or makes one for a moment.
-pub(super) fn look(settings: &Settings, status: Option<&Status>) -> Interface {
+pub(super) fn look(settings: &Settings, agent: &Agent) -> Interface {
     let is_there = |name: &str| if_nametoindex(name).is_ok();
-    if let Some((name, status)) = status.and_then(|status| Some((status.tun.clone()?, status))) {
+    if let Some((name, status)) =
+        agent.status().and_then(|status| Some((status.tun.clone()?, status)))
+    {
         let is_addressed = status.vip.is_none_or(|vip| has_address(&name, vip));
         let (is_there, offload) = (is_there(&name), status.offload.clone());
         return Interface::Running { name, is_there, is_addressed, offload };
     }
     let name = settings.tun().to_owned();
+    if LinuxTun::mtu_made_for_us(&name).is_some() {
+        return Interface::MadeForUs { name };
+    }
     if is_there(&name) {
+        if matches!(agent, Agent::Elsewhere | Agent::Unknown) {
+            return Interface::Others { name };
+        }
         let is_tun = Path::new("/sys/class/net").join(&name).join("tun_flags").exists();
         return Interface::Foreign { name, is_tun };
     }
@@ -79,6 +91,16 @@ pub(super) fn judge_tun(interface: &Interface) -> Finding {
         Interface::Running { name, .. } => {
             Finding::ok(check, format!("{name} is there, with the agent's address"))
         }
+        Interface::MadeForUs { name } => {
+            Finding::ok(check, format!("{name} is there, made for this user"))
+        }
+        Interface::Others { name } => {
+            let why = format!(
+                "{name} is there, and may be that of an agent that is in another network, or has \
+                 not answered"
+            );
+            Finding::skipped(check, why)
+        }
         Interface::Foreign { name, is_tun: true } => Finding::warn(
             check,
             format!("the interface {name} exists already, and no agent answers here"),
@@ -110,6 +132,9 @@ pub(super) fn judge_offload(interface: &Interface, wanted: bool) -> Finding {
         Interface::Made { offloads } => (offloads.tcp, offloads.udp),
         Interface::Running { offload: None, .. } => {
             return Finding::skipped(check, "the running agent does not say");
+        }
+        Interface::MadeForUs { .. } | Interface::Others { .. } => {
+            return Finding::skipped(check, "the agent knows once it has the interface");
         }
         Interface::Foreign { .. } | Interface::Refused(_) => {
             return Finding::skipped(check, "there is no interface to look at");
@@ -162,6 +187,20 @@ mod tests {
             assert_eq!(judge_tun(&foreign).verdict, verdict);
             assert_eq!(judge_offload(&foreign, true).verdict, Verdict::Skipped);
         }
+    }
+
+    #[test]
+    fn nobody_is_told_to_delete_what_may_be_in_use() {
+        // The one interface that every host has.
+        let settings = Settings { tun: Some("lo".to_owned()), ..Settings::default() };
+        for agent in [Agent::Elsewhere, Agent::Unknown] {
+            let finding = judge_tun(&look(&settings, &agent));
+            assert_eq!((finding.verdict, finding.fix), (Verdict::Skipped, None));
+        }
+        let foreign = look(&settings, &Agent::Absent);
+        assert_eq!(judge_tun(&foreign).verdict, Verdict::Fail(Exit::Usage));
+        let made = Interface::MadeForUs { name: "dosp0".to_owned() };
+        assert_eq!(judge_tun(&made).verdict, Verdict::Ok);
     }
 
     #[test]

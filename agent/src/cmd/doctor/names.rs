@@ -8,6 +8,7 @@ use dosp_proto::vip::Vip;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
+use super::agent::Agent;
 use super::finding::{Check, Finding};
 use crate::control::wire::Status;
 use crate::failure::Exit;
@@ -23,8 +24,9 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Names {
     /// Whether the configuration wants any.
     pub(super) wanted: bool,
-    /// Whether an agent runs, and under which interface.
-    pub(super) is_running: bool,
+    /// Whose the names are: `None` where they may be those of an agent that has not said.
+    pub(super) is_running: Option<bool>,
+    /// Under which interface.
     pub(super) tun: String,
     /// Whether the file has the agent's block; what the system said where it cannot be read.
     pub(super) has_block: io::Result<bool>,
@@ -34,7 +36,8 @@ pub(super) struct Names {
     pub(super) member: Option<(String, Vip, io::Result<Vec<IpAddr>>)>,
 }
 
-pub(super) async fn look(wanted: bool, tun: &str, status: Option<&Status>) -> Names {
+pub(super) async fn look(wanted: bool, tun: &str, agent: &Agent) -> Names {
+    let status = agent.status();
     let tun = status.and_then(|status| status.tun.clone()).unwrap_or_else(|| tun.to_owned());
     let text = std::fs::read(HostsFile::default().path());
     let has_block = text.map(|text| without_block(&text, &tun) != text);
@@ -46,7 +49,11 @@ pub(super) async fn look(wanted: bool, tun: &str, status: Option<&Status>) -> Na
         }
         None => None,
     };
-    let is_running = status.is_some();
+    let is_running = match agent {
+        Agent::Here(_) => Some(true),
+        Agent::Absent => Some(false),
+        Agent::Elsewhere | Agent::Unknown => None,
+    };
     Names { wanted, is_running, tun, has_block, sources: hosts_sources(&nsswitch), member }
 }
 
@@ -88,14 +95,19 @@ pub(super) fn judge(names: &Names) -> Finding {
         }
     };
     match (is_running, has_block) {
-        (false, true) => {
+        (None, _) => {
+            let why = "the names here may be those of an agent that is in another network, or \
+                       has not answered";
+            return Finding::skipped(check, why);
+        }
+        (Some(false), true) => {
             let what = format!("/etc/hosts has names of an agent on {tun}, and none answers here");
             let fix = "'dosp-agent down' removes what a killed agent left";
             return Finding::warn(check, what, fix);
         }
-        (false, false) => return Finding::skipped(check, "no agent runs"),
+        (Some(false), false) => return Finding::skipped(check, "no agent runs"),
         _ if !wanted => return Finding::skipped(check, "hosts = false: peers have no names here"),
-        (true, _) => {}
+        (Some(true), _) => {}
     }
     let Some((name, vip, found)) = member else {
         return Finding::skipped(check, "no other member has a name");
@@ -135,7 +147,7 @@ mod tests {
         let vip: Vip = "10.77.0.2".parse().unwrap();
         let member = Some(("bob.dosp".to_owned(), vip, Ok(vec![IpAddr::V4(vip.addr())])));
         let (tun, sources) = ("dosp0".to_owned(), Some("files dns".to_owned()));
-        Names { wanted: true, is_running: true, tun, has_block: Ok(true), sources, member }
+        Names { wanted: true, is_running: Some(true), tun, has_block: Ok(true), sources, member }
     }
 
     #[test]
@@ -158,7 +170,7 @@ mod tests {
         let sources = Some("dns".to_owned());
         wrong(Names { sources, ..names() }, failed, "hosts: files dns");
         wrong(Names { has_block: Ok(false), ..names() }, Verdict::Warn, "--no-hosts");
-        wrong(Names { is_running: false, ..names() }, Verdict::Warn, "dosp-agent down");
+        wrong(Names { is_running: Some(false), ..names() }, Verdict::Warn, "dosp-agent down");
         let denied = Err(io::ErrorKind::PermissionDenied.into());
         wrong(Names { has_block: denied, ..names() }, Verdict::Warn, "chmod 644");
         let mut member = names().member.unwrap();
@@ -172,7 +184,8 @@ mod tests {
     #[test]
     fn where_there_are_no_names_nothing_is_said() {
         for names in [
-            Names { is_running: false, has_block: Ok(false), ..names() },
+            Names { is_running: Some(false), has_block: Ok(false), ..names() },
+            Names { is_running: None, ..names() },
             Names { wanted: false, ..names() },
             Names { member: None, has_block: Ok(false), ..names() },
         ] {
