@@ -40,6 +40,8 @@ pub(super) enum Stranger {
     Closed,
     /// It said this first, and is no hub.
     Said(Vec<u8>),
+    /// It is a hub that takes nobody now; its reason.
+    Refused(Vec<u8>),
 }
 
 /// Waits for the greeting; asks whoever does not greet what it is.
@@ -69,9 +71,7 @@ async fn read_greeting(mut stream: TcpStream) -> Result<Greeted, Stranger> {
         }
         decoder.extend(read);
         len += read.len();
-        // A hub begins with AIP, whose length is four.
-        let is_hub = [FrameType::AIP.0, 0, 0, 0, 4].starts_with(&first[..first.len().min(5)]);
-        if !is_hub || len > MAX_GREETING_LEN {
+        if !begins_as_hub(&first) || len > MAX_GREETING_LEN {
             return Err(Stranger::Said(first));
         }
         loop {
@@ -80,6 +80,9 @@ async fn read_greeting(mut stream: TcpStream) -> Result<Greeted, Stranger> {
                 Ok(None) => break,
                 Err(_) => return Err(Stranger::Said(first)),
             };
+            if frame.0 == FrameType::EXIT {
+                return Err(Stranger::Refused(frame.1));
+            }
             let is_greeting = frame.0 == FrameType::HSK;
             let hub = Hsk::decode(&frame.1);
             frames.push(frame);
@@ -88,6 +91,12 @@ async fn read_greeting(mut stream: TcpStream) -> Result<Greeted, Stranger> {
             }
         }
     }
+}
+
+/// A hub begins with AIP, whose length is four, or with EXIT and a short reason.
+fn begins_as_hub(first: &[u8]) -> bool {
+    let is_aip = [FrameType::AIP.0, 0, 0, 0, 4].starts_with(&first[..first.len().min(5)]);
+    is_aip || [FrameType::EXIT.0, 0, 0, 0].starts_with(&first[..first.len().min(4)])
 }
 
 /// Speaks to it as a browser would. To a hub this is a frame that is too long, and no harm.
@@ -132,6 +141,11 @@ pub(super) fn judge(greeted: Result<Hsk, &Stranger>) -> Finding {
             let what = "whoever listens there closes the connection without a greeting";
             let fix = "the hub's log may say why; or it is no hub, or a proxy for one that is down";
             return Finding::fail(check, Exit::NotReachable, what, fix);
+        }
+        Err(Stranger::Refused(reason)) => {
+            let what = format!("a DoSP hub, which takes nobody: \"{}\"", reason.escape_ascii());
+            let fix = "ask whoever runs the hub; where it is full, a larger network has more room";
+            return Finding::fail(check, Exit::Refused, what, fix);
         }
         Err(Stranger::Said(said)) => said,
     };
@@ -180,6 +194,7 @@ pub(super) fn encode_echo(vip: dosp_proto::vip::Vip, len: usize) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use dosp_proto::message::EXIT_SERVER_FULL;
     use tokio::net::TcpListener;
 
     use super::super::finding::Verdict;
@@ -223,6 +238,17 @@ mod tests {
             }
         });
         greet(TcpStream::connect(addr).await.unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn hub_that_takes_nobody_is_a_hub_and_says_why() {
+        let mut full = Vec::new();
+        frame::encode(&mut full, FrameType::EXIT, EXIT_SERVER_FULL.as_bytes());
+        let stranger = greeted_with(full).await.unwrap_err();
+        assert_eq!(stranger, Stranger::Refused(EXIT_SERVER_FULL.as_bytes().to_vec()));
+        let finding = judge(Err(&stranger));
+        assert_eq!(finding.verdict, Verdict::Fail(Exit::Refused));
+        assert_eq!(finding.what, "a DoSP hub, which takes nobody: \"Server full\"");
     }
 
     #[tokio::test]

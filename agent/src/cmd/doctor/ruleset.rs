@@ -93,6 +93,12 @@ impl Walk<'_> {
             match (fate, applies) {
                 (Fate::Accepted, Applies::Sometimes) => self.has_exceptions = true,
                 (Fate::Accepted | Fate::Dropped, Applies::Always) => return fate,
+                // Nothing comes back here from a goto.
+                (Fate::Undecided, Applies::Always)
+                    if expressions.iter().any(|expression| has(expression, "goto")) =>
+                {
+                    return fate;
+                }
                 _ => {}
             }
         }
@@ -240,6 +246,17 @@ mod tests {
         assert_eq!(found(&[base.clone(), chain("vpn", None), jump, back, rejects]), None);
         let endless = rule("input", &[json!({"goto": {"target": "input"}})]);
         assert_eq!(found(&[base, endless]), None);
+    }
+
+    #[test]
+    fn what_stands_behind_a_goto_is_not_reached() {
+        let go = |how: &str| rule("input", &[json!({how: {"target": "vpn"}})]);
+        let accepts = rule("input", &[word("accept")]);
+        let items = |how| {
+            [chain("input", Some("drop")), chain("vpn", None), go(how), accepts.clone()].to_vec()
+        };
+        assert_eq!(found(&items("goto")), Some((true, false)));
+        assert_eq!(found(&items("jump")), None);
     }
 
     #[test]
