@@ -28,7 +28,7 @@ use self::agent::Agent;
 pub(crate) use self::finding::Findings;
 use self::finding::{Check, Finding};
 use self::hub::HubSide;
-use self::routes::Networks;
+use self::routes::{Networks, Overlap};
 use super::network::Network;
 use crate::clock;
 use crate::config::Settings;
@@ -53,7 +53,8 @@ pub(crate) async fn run(json: bool, settings: Settings, origin: Origin) -> Resul
         super::status::json(&findings.json())?
     } else {
         let stdout = std::io::stdout();
-        findings.text(stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        findings.text(stdout.is_terminal() && !no_colour)
     };
     super::status::print(text)?;
     match findings.exit() {
@@ -81,9 +82,9 @@ pub(crate) async fn examine(settings: Settings, origin: &Origin) -> Findings {
         hub::look(network.as_ref(), &meant, &agent, &progress),
         look_at_host(&meant, &agent),
     );
-    let (routes, overlaps) = look_at_routes(&meant, status, &hub).await;
+    let (routes, is_covered) = look_at_routes(&meant, status, &hub).await;
     all.push(routes);
-    all.extend(host.into_findings(&meant, status, overlaps));
+    all.extend(host.into_findings(&meant, status, is_covered));
     all.push(judge_clock(&hub, status));
     all.push(judge_mtu(&hub, status));
     all.extend(hub.findings);
@@ -164,20 +165,20 @@ impl HostSide {
         self,
         settings: &Settings,
         status: Option<&Status>,
-        overlaps: bool,
+        is_covered: bool,
     ) -> [Finding; 5] {
         let wants_offload = settings.offload.unwrap_or(true);
         [
             interface::judge_tun(&self.interface),
             interface::judge_offload(&self.interface, wants_offload),
             names::judge(&self.names),
-            firewall::judge(&self.firewall, overlaps),
+            firewall::judge(&self.firewall, is_covered),
             congestion::judge(settings.congestion.unwrap_or_default(), &self.congestion, status),
         ]
     }
 }
 
-/// Also tells whether something is in the way.
+/// Also tells whether another route is taken to some of the addresses.
 async fn look_at_routes(
     settings: &Settings,
     status: Option<&Status>,
@@ -203,7 +204,7 @@ async fn look_at_routes(
     match routes::look(&networks).await {
         Ok(overlaps) => {
             let forced = settings.force.unwrap_or_default();
-            (routes::judge(&networks, &overlaps, forced), !overlaps.is_empty())
+            (routes::judge(&networks, &overlaps, forced), overlaps.iter().any(Overlap::covers))
         }
         Err(error) => (Finding::failure(check, &error.into()), false),
     }

@@ -43,36 +43,54 @@ fn rp_filter(interface: &str) -> Option<u8> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// `overlaps` says that another route leads to some of the network's addresses.
-pub(super) fn judge(firewall: &Firewall, overlaps: bool) -> Finding {
+/// `is_covered` says that another route leads to some of the network's addresses, at least as exactly.
+pub(super) fn judge(firewall: &Firewall, is_covered: bool) -> Finding {
     let check = Check::Firewall;
     let Firewall { tun, walls, has_legacy_rules, is_rp_strict } = firewall;
-    if *is_rp_strict && overlaps {
-        let what = format!(
+    let found = walls.as_deref().unwrap_or_default();
+    let mut whats: Vec<_> = found.iter().map(|wall| in_words(wall, tun)).collect();
+    let mut fixes = Vec::new();
+    if !found.is_empty() {
+        let rules: Vec<_> = found.iter().map(|wall| opening(wall, tun)).collect();
+        fixes.push(format!(
+            "if members are to reach this host: {}, and the same where the rules are kept",
+            rules.join("; ")
+        ));
+    }
+    if *is_rp_strict && is_covered {
+        whats.push(format!(
             "rp_filter is strict, and another route leads to some addresses: what they send over \
              {tun} is dropped"
-        );
-        let fix =
-            format!("sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.{tun}.rp_filter=2");
-        return Finding::warn(check, what, fix);
+        ));
+        fixes.push(format!(
+            "sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.{tun}.rp_filter=2"
+        ));
     }
     let legacy = if *has_legacy_rules { "; rules of iptables-legacy: not looked at" } else { "" };
-    let walls = match walls {
-        Ok(walls) => walls,
-        Err(why) => return Finding::skipped(check, format!("not looked at: {why}{legacy}")),
+    let unseen = match walls {
+        Err(why) if whats.is_empty() => {
+            return Finding::skipped(check, format!("not looked at: {why}{legacy}"));
+        }
+        Err(why) => format!("; rules of nft: not looked at: {why}"),
+        Ok(_) => String::new(),
     };
-    let Some(wall) = walls.first() else {
+    if whats.is_empty() {
         return Finding::ok(check, format!("no rule of nft keeps {tun} out{legacy}"));
-    };
+    }
+    Finding::warn(check, format!("{}{unseen}{legacy}", whats.join("; ")), fixes.join("; "))
+}
+
+fn in_words(wall: &Wall, tun: &str) -> String {
     let [family, table, chain] = &wall.chain;
     let by = if wall.by_policy { "the policy of" } else { "a rule in" };
     let but = if wall.has_exceptions { ", but for exceptions" } else { "" };
-    let what = format!("{by} the chain {family} {table} {chain} drops what comes over {tun}{but}");
-    let fix = format!(
-        "if members are to reach this host: nft insert rule {family} {table} {chain} iifname {tun} \
-         accept, and the same where the rules are kept"
-    );
-    Finding::warn(check, what, fix)
+    format!("{by} the chain {family} {table} {chain} drops what comes over {tun}{but}")
+}
+
+/// The command that lets everything in.
+fn opening(wall: &Wall, tun: &str) -> String {
+    let [family, table, chain] = &wall.chain;
+    format!("nft insert rule {family} {table} {chain} iifname {tun} accept")
 }
 
 #[cfg(test)]
@@ -100,9 +118,27 @@ mod tests {
     }
 
     #[test]
+    fn each_wall_has_its_rule_and_none_hides_behind_another_warning() {
+        let walls = ["input", "late"].map(|name| Wall {
+            chain: ["inet", "filter", name].map(str::to_owned),
+            by_policy: false,
+            has_exceptions: false,
+        });
+        let fix = judge(&Firewall { walls: Ok(walls.to_vec()), ..firewall() }, true).fix.unwrap();
+        for words in [
+            "nft insert rule inet filter input iifname dosp0 accept",
+            "nft insert rule inet filter late iifname dosp0 accept",
+            "rp_filter=2",
+        ] {
+            assert!(fix.contains(words), "{words:?} is not in {fix:?}");
+        }
+    }
+
+    #[test]
     fn what_is_not_looked_at_is_said() {
         let blind = Firewall { walls: Err("no nft".to_owned()), ..firewall() };
         assert_eq!(judge(&blind, false).verdict, Verdict::Skipped);
+        assert!(judge(&blind, true).what.ends_with("rules of nft: not looked at: no nft"));
         let legacy = judge(&Firewall { has_legacy_rules: true, ..firewall() }, false);
         assert!(legacy.what.contains("iptables-legacy: not looked at"), "{legacy:?}");
     }

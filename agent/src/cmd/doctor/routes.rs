@@ -17,6 +17,17 @@ pub(super) struct Overlap {
     pub(super) conflicts: Vec<Conflict>,
 }
 
+impl Overlap {
+    /// Whether the kernel would rather take another route to some of the addresses: one that leads to
+    /// more addresses than the network has never comes first.
+    pub(super) fn covers(&self) -> bool {
+        self.conflicts.iter().any(|conflict| match conflict {
+            Conflict::Route { prefix_len, .. } => *prefix_len >= self.network.prefix_len(),
+            Conflict::Hub { .. } => false,
+        })
+    }
+}
+
 /// What the routes are compared with.
 #[derive(Debug, Clone)]
 pub(super) struct Networks {
@@ -91,6 +102,19 @@ mod tests {
 
     use super::super::finding::Verdict;
     use super::*;
+
+    #[test]
+    fn route_covers_the_network_where_it_is_as_exact() {
+        let network: Network = "10.77.0.0/24".parse().unwrap();
+        let covers = |prefix_len| {
+            let (addr, interface) = (Ipv4Addr::new(10, 77, 0, 0), Some("eth0".to_owned()));
+            let conflicts = vec![Conflict::Route { addr, prefix_len, interface }];
+            Overlap { network, is_own: true, conflicts }.covers()
+        };
+        assert!(covers(24) && covers(25) && !covers(23) && !covers(8));
+        let hub = vec![Conflict::Hub { addr: Ipv4Addr::new(10, 77, 0, 9) }];
+        assert!(!Overlap { network, is_own: true, conflicts: hub }.covers());
+    }
 
     #[test]
     fn overlaps_are_judged_by_whose_network_it_is() {
