@@ -4,6 +4,8 @@ use std::fmt::{self, Display};
 use std::io;
 use std::process::ExitCode;
 
+use crate::config::NetworkName;
+
 /// Exit codes, as `docs/operations.md` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -60,6 +62,16 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Says it with the commands of this network of several, where it is one.
+    #[must_use]
+    pub fn of_network(self, network: Option<&NetworkName>) -> Self {
+        let in_commands = |hint: String| match network {
+            Some(network) => network.in_commands(&hint),
+            None => hint,
+        };
+        Self { hint: self.hint.map(in_commands), ..self }
     }
 
     /// The end of a command that a signal ended.

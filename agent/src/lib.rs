@@ -49,7 +49,7 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command, Secret};
 use crate::cmd::doctor::Origin;
 use crate::cmd::up::Reload;
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Settings, Sources};
 use crate::failure::{Exit, Failure};
 
 /// Runs the command line `cli`.
@@ -58,6 +58,11 @@ use crate::failure::{Exit, Failure};
 /// What the command ended with; see [`Failure::report`].
 pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     let sources = cli.sources();
+    let network = sources.network.clone();
+    run_from(cli, sources).map_err(|failure| failure.of_network(network.as_ref()))
+}
+
+fn run_from(cli: &Cli, sources: Sources) -> Result<ExitCode, Failure> {
     let (settings, wrong) = sources.read_what_can_be();
     let wrong = wrong.map(Failure::from);
     let wrong =
@@ -69,7 +74,8 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     }
     let log = start_logging(cli, &settings)?;
     let names_hub = sources.arguments.hub.is_some();
-    let origin = Origin { names_hub, file: sources.existing_file(), wrong };
+    let (network, file) = (sources.network.clone(), sources.existing_file());
+    let origin = Origin { names_hub, network, file, wrong };
     let reload = Reload { sources, log };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = dispatch(&cli.command, settings, origin, reload);

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use self::mask::Mask;
 use super::doctor::{self, Origin, agent, program};
-use crate::config::Settings;
+use crate::config::{NetworkName, Settings};
 use crate::failure::{Exit, Failure};
 
 /// Stands for standard output.
@@ -19,7 +19,7 @@ const STDOUT: &str = "-";
 /// As much of a log is taken from its end, in bytes: as much as is kept of one.
 const MAX_LOG_LEN: u64 = 1024 * 1024;
 /// What is taken of the journal; a busy agent writes a few lines an hour.
-const JOURNAL: [&str; 6] = ["-u", "dosp-agent", "--no-pager", "-n", "2000", "--output=short-iso"];
+const JOURNAL: [&str; 5] = ["--no-pager", "-n", "2000", "--output=short-iso", "-u"];
 
 /// A heading and the text below it.
 type Section = (&'static str, String);
@@ -99,8 +99,15 @@ async fn gather(settings: Settings, origin: &Origin) -> Vec<Section> {
     }
     sections.push(("log, the older part", tail(&log.with_extension("log.1"))));
     sections.push(("log", tail(&log)));
-    sections.push(("journal", printed("journalctl", &JOURNAL).await));
+    let unit = unit(origin.network.as_ref());
+    let journal = [&JOURNAL[..], &[&unit]].concat();
+    sections.push(("journal", printed("journalctl", &journal).await));
     sections
+}
+
+/// Whose journal it is.
+fn unit(network: Option<&NetworkName>) -> String {
+    network.map_or_else(|| "dosp-agent".to_owned(), NetworkName::unit)
 }
 
 async fn of_agent(settings: &Settings) -> (String, String) {
@@ -148,6 +155,12 @@ mod tests {
         let text = text("2026-11-29T12:00:00Z", &sections);
         assert!(text.contains("READ IT BEFORE YOU SEND IT"), "{text}");
         assert!(text.ends_with("\n\n===== a =====\n1\n\n===== b =====\n\n"), "{text}");
+    }
+
+    #[test]
+    fn journal_is_that_of_the_network_s_own_unit() {
+        assert_eq!(unit(None), "dosp-agent");
+        assert_eq!(unit(Some(&"work".parse().unwrap())), "dosp-agent@work");
     }
 
     #[test]

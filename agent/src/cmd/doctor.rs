@@ -31,7 +31,7 @@ use self::hub::HubSide;
 use self::routes::{Networks, Overlap};
 use super::network::Network;
 use crate::clock;
-use crate::config::Settings;
+use crate::config::{NetworkName, Settings};
 use crate::control::wire::Status;
 use crate::failure::Failure;
 
@@ -40,6 +40,8 @@ use crate::failure::Failure;
 pub(crate) struct Origin {
     /// Whether the command line names the hub.
     pub(crate) names_hub: bool,
+    /// Which of several networks of this host it is about.
+    pub(crate) network: Option<NetworkName>,
     /// The configuration file, where there is one.
     pub(crate) file: Option<PathBuf>,
     /// Why a part of the settings is not known.
@@ -89,6 +91,9 @@ pub(crate) async fn examine(settings: Settings, origin: &Origin) -> Findings {
     all.push(judge_mtu(&hub, status));
     all.extend(hub.findings);
     progress.end();
+    if let Some(name) = &origin.network {
+        all.iter_mut().for_each(|finding| finding.in_commands_of(name));
+    }
     Findings::new(network.map(|network| network.hub()), all, started_at.elapsed())
 }
 
@@ -276,14 +281,14 @@ mod tests {
             (false, Some(&runs), "hub.example.org:7744"),
             (false, None, "other.example.org"),
         ] {
-            let origin = Origin { names_hub, file: None, wrong: None };
+            let origin = Origin { names_hub, network: None, file: None, wrong: None };
             assert_eq!(meant(&settings, &origin, status).hub.as_deref(), Some(hub));
         }
     }
 
     #[test]
     fn first_thing_that_is_wrong_with_the_settings_is_told() {
-        let origin = |wrong| Origin { names_hub: true, file: None, wrong };
+        let origin = |wrong| Origin { names_hub: true, network: None, file: None, wrong };
         let good = settings("hub.example.org");
         let network = find(&good);
         let judge = |settings: &Settings, wrong| {

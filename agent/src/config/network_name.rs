@@ -39,6 +39,19 @@ impl NetworkName {
         PathBuf::from(format!("/etc/dosp/agent/{}.toml", self.0))
     }
 
+    /// Its service's unit.
+    #[must_use]
+    pub fn unit(&self) -> String {
+        format!("dosp-agent@{}", self.0)
+    }
+
+    /// `advice` with its commands made those of this network: a fix that names no network is one for
+    /// another agent.
+    #[must_use]
+    pub fn in_commands(&self, advice: &str) -> String {
+        advice.replace("dosp-agent ", &format!("dosp-agent --network {} ", self.0))
+    }
+
     /// Its own places, in place of the default ones.
     #[must_use]
     pub fn places(&self) -> Settings {
@@ -68,6 +81,16 @@ mod tests {
             let name: NetworkName = text.parse().unwrap();
             assert!(name.places().tun().len() <= MAX_NAME_LEN, "{text}");
         }
+    }
+
+    #[test]
+    fn advice_is_for_the_network_s_own_agent() {
+        let work: NetworkName = "work".parse().unwrap();
+        let advice = work.in_commands("'dosp-agent down', then 'dosp-agent up'; 'dosp-server'");
+        let expected =
+            "'dosp-agent --network work down', then 'dosp-agent --network work up'; 'dosp-server'";
+        assert_eq!(advice, expected);
+        assert_eq!(work.unit(), "dosp-agent@work");
     }
 
     #[test]

@@ -24,6 +24,10 @@ fn what_is_in_the_way_of_a_running_agent_is_named() -> Result<()> {
     let host = &net.hosts[0];
     wait_until("bob has a name", NEWS, || Ok(host.names()?.contains("bob.dosp")))?;
     doctor(host, "", "")?.is_healthy(&[])?;
+    let of_another_hub = doctor(host, "", "198.18.0.1:7")?;
+    for check in ["tun", "names"] {
+        of_another_hub.has(check, "skipped", &["may be", "an agent that is in another network"])?;
+    }
 
     let names = host.names()?;
     let (others, _) = names.split_once("# BEGIN").context("no block")?;

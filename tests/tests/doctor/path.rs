@@ -97,6 +97,9 @@ fn who_is_at_the_port_and_who_is_not_let_in_is_named() -> Result<()> {
 
     let words = ["no hub is set", "dosp-agent join STRING"];
     doctor(host, "", &state("empty"))?.names("configuration", "fail", 2, &words)?;
+    let words = ["dosp-agent --network work join STRING", "dosp-agent --network work up HUB"];
+    let work = format!("--network work {}", state("empty"));
+    doctor(host, "", &work)?.names("configuration", "fail", 2, &words)?;
 
     hub.terminate()?;
     fs::remove_dir_all(Hub::state(&net))?;
@@ -144,6 +147,8 @@ fn what_would_keep_this_host_from_coming_up_is_named() -> Result<()> {
     host.ns.sh("ip link add dosp0 type veth peer name dosp1")?.ok()?;
     let words = ["dosp0 exists already, and is no TUN", "--tun"];
     doctor(host, "", "")?.names("tun", "fail", 2, &words)?;
+    host.ns.sh("ip link del dosp0 && ip tuntap add dev dosp0 mode tun user root")?.ok()?;
+    doctor(host, "", "")?.has("tun", "ok", &["dosp0 is there, made for this user"])?;
     host.ns.sh("ip link del dosp0")?.ok()?;
 
     host.ns.sh("ip route add 10.77.1.0/25 dev up0")?.ok()?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::config::NetworkName;
 use crate::failure::{Exit, Failure};
 
 /// What is looked at, in the order in which it is told.
@@ -119,6 +120,12 @@ impl Finding {
     pub(crate) fn failure(check: Check, failure: &Failure) -> Self {
         let fix = failure.advice().map(str::to_owned);
         Self { check, verdict: Verdict::Fail(failure.exit()), what: failure.words(), fix }
+    }
+
+    /// Makes its commands those of this network of several.
+    pub(crate) fn in_commands_of(&mut self, network: &NetworkName) {
+        self.what = network.in_commands(&self.what);
+        self.fix = self.fix.take().map(|fix| network.in_commands(&fix));
     }
 
     fn line(&self, coloured: bool) -> String {
