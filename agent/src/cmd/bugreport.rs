@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use self::mask::Mask;
-use super::doctor::{self, Origin, agent, program};
+use super::doctor::{self, JoinKey, Origin, agent, program};
 use crate::config::{NetworkName, Settings};
 use crate::failure::{Exit, Failure};
 
@@ -85,7 +85,7 @@ async fn gather(settings: Settings, origin: &Origin) -> Vec<Section> {
         ("peers", peers),
     ];
     let log = settings.socket().with_extension("log");
-    let findings = doctor::examine(settings, origin).await;
+    let findings = doctor::examine(settings, origin, JoinKey::Keep).await;
     sections.push(("doctor", findings.text(false)));
     sections.push(("doctor --json", pretty(&findings.json())));
     for (heading, arguments) in [

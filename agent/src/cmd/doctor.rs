@@ -28,6 +28,7 @@ use self::agent::Agent;
 pub(crate) use self::finding::Findings;
 use self::finding::{Check, Finding};
 use self::hub::HubSide;
+pub(crate) use self::hub::JoinKey;
 use self::routes::{Networks, Overlap};
 use super::network::Network;
 use crate::clock;
@@ -50,7 +51,7 @@ pub(crate) struct Origin {
 
 /// `dosp-agent doctor`.
 pub(crate) async fn run(json: bool, settings: Settings, origin: Origin) -> Result<(), Failure> {
-    let findings = examine(settings, &origin).await;
+    let findings = examine(settings, &origin, JoinKey::Spend).await;
     let text = if json {
         super::status::json(&findings.json())?
     } else {
@@ -70,7 +71,7 @@ pub(crate) async fn run(json: bool, settings: Settings, origin: Origin) -> Resul
 }
 
 /// Runs all checks.
-pub(crate) async fn examine(settings: Settings, origin: &Origin) -> Findings {
+pub(crate) async fn examine(settings: Settings, origin: &Origin, join_key: JoinKey) -> Findings {
     let started_at = Instant::now();
     let progress = Progress::start();
     progress.say("the configuration, and the running agent");
@@ -81,7 +82,7 @@ pub(crate) async fn examine(settings: Settings, origin: &Origin) -> Findings {
     let mut all = vec![judge_configuration(&settings, origin, network.as_ref()), finding];
     let (network, status) = (network.ok(), agent.status());
     let (hub, host) = tokio::join!(
-        hub::look(network.as_ref(), &meant, &agent, &progress),
+        hub::look(network.as_ref(), &meant, &agent, join_key, &progress),
         look_at_host(&meant, &agent),
     );
     let (routes, is_covered) = look_at_routes(&meant, status, &hub).await;

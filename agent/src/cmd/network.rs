@@ -65,6 +65,11 @@ impl Network {
         self.hubs.first().map(HubAddr::to_string).unwrap_or_default()
     }
 
+    /// Whether it was joined with a key that no hub has taken yet.
+    pub(crate) fn has_join_key(&self) -> bool {
+        self.join.as_ref().is_some_and(|join| join.join_key.is_some())
+    }
+
     /// What this host knows of the hub and may do there.
     pub(crate) fn access(
         &self,

@@ -32,6 +32,8 @@ fn report_has_what_helps_and_no_secret() -> Result<()> {
     let before = with(&["bugreport", "-"])?.ok()?.stdout;
     ensure!(before.contains("no agent is running"), "{before}");
     is_clean(&before, &[&join_string, &canary])?;
+    ensure!(before.contains("a join would use up the join string"), "{before}");
+    ensure!(hub.nodes()?.is_empty(), "a report has joined: {:?}", hub.nodes()?);
 
     with(&["up", "--detach"])?.ok()?;
     let log = net.dir().join(format!("{}.log", host.address));

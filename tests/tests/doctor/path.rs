@@ -25,10 +25,14 @@ fn what_is_wrong_on_the_way_to_the_hub_is_named() -> Result<()> {
     let mut hub = Hub::closed(&net)?;
     let host = &net.hosts[0];
     host.join(&hub.invite(&["--name", "alice"])?)?;
-    doctor(host, "", "")?.is_healthy(&SKIPPED)?;
+    let first = doctor(host, "", "")?;
+    first.is_healthy(&SKIPPED)?;
+    first.has("join", "ok", &["that used up the join string"])?;
     // It was a real join, and the place is kept.
     ensure!(hub.nodes()?.len() == 1, "{:?}", hub.nodes()?);
-    doctor(host, "", "")?.is_healthy(&SKIPPED)?;
+    let second = doctor(host, "", "")?;
+    second.is_healthy(&SKIPPED)?;
+    second.has("join", "ok", &[" in 10.77.1.0/24; fix: "])?;
 
     let names = host.names()?;
     fs::write(host.ns.hosts_file(), "127.0.0.1 localhost\n")?;

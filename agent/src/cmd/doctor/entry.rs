@@ -38,7 +38,7 @@ pub(super) struct Applicant {
     credentials: Credentials,
     vip: Option<Vip>,
     /// Held as long as the key is in use.
-    _state: Option<NetworkState>,
+    state: Option<NetworkState>,
 }
 
 impl Applicant {
@@ -62,7 +62,7 @@ impl Applicant {
             insists_on_name,
             is_guest,
         };
-        Ok(Self { credentials, vip: settings.vip, _state: Some(state) })
+        Ok(Self { credentials, vip: settings.vip, state: Some(state) })
     }
 
     fn guest(settings: &Settings) -> Self {
@@ -71,11 +71,21 @@ impl Applicant {
         let (insists_on_name, is_guest) = (false, true);
         let credentials =
             Credentials { identity, hub_key, join_key, name, insists_on_name, is_guest };
-        Self { credentials, vip: settings.vip, _state: None }
+        Self { credentials, vip: settings.vip, state: None }
     }
 
     const fn is_guest(&self) -> bool {
         self.credentials.is_guest
+    }
+
+    /// Forgets the join key, which the hub has taken, as `up` does; tells whether there was one.
+    fn spend_join_key(&self) -> bool {
+        let has_key = self.credentials.join_key.is_some();
+        let Some(state) = self.state.as_ref().filter(|_| has_key) else { return false };
+        if let Err(error) = state.spend_join_key() {
+            tracing::warn!(%error, "the join key is used up, and stored all the same");
+        }
+        true
     }
 }
 
@@ -107,6 +117,8 @@ pub(super) struct Entry {
     pub(super) joined: Joined,
     /// Whether only this connection had it.
     pub(super) is_guest: bool,
+    /// Whether a join key was used up for it.
+    pub(super) has_spent: bool,
     /// This host's clock and the hub's at the same moment, in Unix seconds.
     pub(super) clocks: Option<(u64, u64)>,
     /// The networks of other hubs.
@@ -125,12 +137,13 @@ pub(super) async fn enter(greeted: Greeted, applicant: Applicant) -> Result<Entr
         Err(_) => return Err(EntryError::TimedOut),
     };
     let now = clock::now().unix_time;
+    let has_spent = welcome.is_some() && applicant.spend_join_key();
     let large = echo(&mut stream, &mut decoder, joined.vip).await;
     leave(stream).await;
     let time = welcome.as_ref().map(|welcome| welcome.time).filter(|time| *time > 0);
     let clocks = time.map(|theirs| (now, theirs));
     let others = welcome.map(|welcome| welcome.networks).unwrap_or_default();
-    Ok(Entry { joined, is_guest, clocks, others, large })
+    Ok(Entry { joined, is_guest, has_spent, clocks, others, large })
 }
 
 async fn join(
@@ -220,7 +233,12 @@ pub(super) fn judge(entered: Result<&Entry, Failure>) -> Finding {
         Ok(entry) => {
             let Joined { vip, network, .. } = entry.joined;
             let who = if entry.is_guest { "a guest" } else { "this host" };
-            Finding::ok(check, format!("the hub lets {who} in, as {vip} in {network}"))
+            let spent = if entry.has_spent {
+                "; that used up the join string, and the place stays this host's"
+            } else {
+                ""
+            };
+            Finding::ok(check, format!("the hub lets {who} in, as {vip} in {network}{spent}"))
         }
         Err(failure) => Finding::failure(check, &failure),
     }

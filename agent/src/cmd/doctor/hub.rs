@@ -15,6 +15,15 @@ use crate::config::Settings;
 use crate::failure::Failure;
 use crate::link::JoinError;
 
+/// What may become of a join key that no hub has taken yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JoinKey {
+    /// The join that is tried uses it up.
+    Spend,
+    /// There is no join as long as it is there.
+    Keep,
+}
+
 /// What was seen on the way.
 #[derive(Debug)]
 pub(super) struct HubSide {
@@ -36,6 +45,7 @@ pub(super) async fn look(
     network: Option<&Network>,
     settings: &Settings,
     agent: &Agent,
+    join_key: JoinKey,
     progress: &Progress,
 ) -> HubSide {
     let (findings, lengths, large) = (Vec::new(), (None, None), Large::Unknown);
@@ -61,6 +71,12 @@ pub(super) async fn look(
         }
         Agent::Unknown => {
             side.skip(&[Check::Join], "an agent that has not answered may have this host's place");
+            greeting::leave(greeted.stream).await;
+        }
+        Agent::Elsewhere | Agent::Absent if join_key == JoinKey::Keep && network.has_join_key() => {
+            let why = "a join would use up the join string: 'dosp-agent up' or 'dosp-agent doctor' \
+                       makes one";
+            side.skip(&[Check::Join], why);
             greeting::leave(greeted.stream).await;
         }
         Agent::Elsewhere | Agent::Absent => {
