@@ -144,3 +144,35 @@ fn write(file: &Path, content: &[u8]) -> Result<(), BackupError> {
     let written = stdout.write_all(content).and_then(|()| stdout.flush());
     written.map_err(failed(Path::new("standard output")))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use dosp_proto::identity::IdentityKey;
+    use dosp_server::control::wire::Reply;
+
+    use super::*;
+
+    #[test]
+    fn why_the_running_hub_refuses_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let _hub_has_it_open = Store::open(folder.path()).unwrap();
+        let socket = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let hub = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            BufReader::new(&stream).read_line(&mut String::new()).unwrap();
+            let reply = Reply::Failed { why: "the disk is full".to_owned() };
+            let line = serde_json::to_string(&reply).unwrap() + "\n";
+            stream.write_all(line.as_bytes()).unwrap();
+        });
+        let key = IdentityKey::generate(&mut rand::rng());
+        let error = rows(folder.path(), &socket, key.public()).unwrap_err();
+        hub.join().unwrap();
+        let words = format!("{error:#}");
+        assert_eq!(words, "the running hub does not say what it keeps: the disk is full");
+    }
+}
