@@ -118,6 +118,12 @@ pub(super) fn judge(names: &Names) -> Finding {
                    (cloud-init, a container): 'dosp-agent down' and 'up' write them again";
         return Finding::warn(check, what, fix);
     }
+    judge_member(name, *vip, found)
+}
+
+/// Whether programs find a member where the agent does.
+fn judge_member(name: &str, vip: Vip, found: &io::Result<Vec<IpAddr>>) -> Finding {
+    let check = Check::Names;
     match found {
         Ok(addrs) if addrs.contains(&IpAddr::V4(vip.addr())) => {
             Finding::ok(check, format!("{name} is {vip}"))
