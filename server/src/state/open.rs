@@ -1,9 +1,7 @@
 //! From the state folder to the members of a hub.
 
-use std::fs::DirBuilder;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use dosp_proto::federation::HubId;
@@ -19,6 +17,7 @@ use crate::members::command::Door;
 use crate::members::keeper::Keeper;
 use crate::members::ledger::{Ledger, LedgerError};
 use crate::members::store::{Store, StoreError};
+use crate::private;
 
 /// A state folder that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -114,10 +113,7 @@ pub(crate) fn open_federation(
     Ok(Federation::new(key.copied(), table, config.peers.clone(), known))
 }
 
-/// For its owner alone; what it lies in is for all.
 fn make(folder: &Path) -> Result<(), StateError> {
-    let make = |folder: &Path, mode| DirBuilder::new().recursive(true).mode(mode).create(folder);
-    let made = folder.parent().map_or(Ok(()), |parent| make(parent, 0o755));
-    let made = made.and_then(|()| make(folder, 0o700));
+    let made = private::make_folder(folder);
     made.map_err(|source| StateError::Folder { path: folder.to_owned(), source })
 }
