@@ -11,6 +11,7 @@ use dosp_proto::vip::Vip;
 use rand::rngs::StdRng;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::network::Network;
@@ -63,11 +64,7 @@ pub(crate) async fn run(settings: Settings, detached: bool, reload: Reload) -> R
     let interrupted = stop_on_signals(stop.clone())?;
     reload.start(settings.clone(), handle.clone(), stop.clone(), detached)?;
     tokio::spawn(announce(handle.clone(), surroundings.clone(), detached));
-    let keepers = [
-        tokio::spawn(keep_known_peers(handle.known_peers(), Arc::clone(&state))),
-        tokio::spawn(keep_hub_key(handle.clone(), Arc::clone(&state), network.join.is_some())),
-        tokio::spawn(keep_names(handle.names(), settings, HostsFile::default())),
-    ];
+    let keepers = start_keepers(&handle, &state, settings, network.join.is_some());
     if let Some(metrics) = metrics {
         tokio::spawn(metrics::serve(metrics, handle.clone()));
     }
@@ -84,6 +81,20 @@ pub(crate) async fn run(settings: Settings, detached: bool, reload: Reload) -> R
         ended => ended.map_err(|error| super::ended(error, &hub))?,
     }
     if interrupted.is_cancelled() { Err(Failure::interrupted()) } else { Ok(()) }
+}
+
+/// What is stored and named while the node runs, each by a task of its own.
+fn start_keepers(
+    handle: &NodeHandle,
+    state: &Arc<NetworkState>,
+    settings: Settings,
+    is_joined: bool,
+) -> [JoinHandle<()>; 3] {
+    [
+        tokio::spawn(keep_known_peers(handle.known_peers(), Arc::clone(state))),
+        tokio::spawn(keep_hub_key(handle.clone(), Arc::clone(state), is_joined)),
+        tokio::spawn(keep_names(handle.names(), settings, HostsFile::default())),
+    ]
 }
 
 /// Stores that the hub has let this host in: the join key is used up, and no other hub will do.
