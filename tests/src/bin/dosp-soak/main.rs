@@ -21,6 +21,7 @@ mod verdict;
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -35,7 +36,11 @@ use crate::sample::{Program, Sample};
 use crate::site::{NUM_STEADY, Site};
 
 /// A fault is there for so long, in milliseconds.
-const HELD_MS: std::ops::Range<u64> = 200..6_000;
+const HELD_MS: Range<u64> = 200..6_000;
+/// In a run of a few minutes, so that there are enough of them.
+const SHORTLY_HELD_MS: Range<u64> = 200..2_000;
+/// A run of so many seconds is no short one.
+const LONG_RUN: u64 = 300;
 /// The hub starts anew only in the first part of a run: then it has to live for the rest.
 const RESTARTS_END: f64 = 0.25;
 
@@ -94,7 +99,8 @@ fn live(site: &mut Site, cli: &Cli, mut rng: StdRng) -> Result<Vec<Sample>> {
     while started_at.elapsed() < length {
         let may_restart = started_at.elapsed() < length.mul_f64(RESTARTS_END);
         let fault = Fault::any(may_restart, &mut rng);
-        let held = Duration::from_millis(rng.random_range(HELD_MS));
+        let range = if cli.seconds < LONG_RUN { SHORTLY_HELD_MS } else { HELD_MS };
+        let held = Duration::from_millis(rng.random_range(range));
         let (at, back) = suffer(site, fault, held).with_context(|| fault.name())?;
         let at_s = at.duration_since(started_at).as_secs_f64();
         let line =
