@@ -13,6 +13,7 @@ use crate::sample::{self, Program, Sample};
 pub(crate) const NUM_STEADY: usize = 3;
 /// The one that is killed now and then.
 pub(crate) const MORTAL: usize = NUM_STEADY;
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
 const QUIET_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The network, its programs and its traffic.
@@ -69,6 +70,28 @@ impl Site {
         Ok(())
     }
 
+    /// A host that has moved looks at its path a second later, and may make its link anew then: until all links
+    /// have stood for longer, and everybody reaches everybody.
+    fn wait_until_settled(&self) -> Result<()> {
+        self.wait_until_whole()?;
+        let has_stood = |agent: &Agent| {
+            let up_for = agent.host().status()?["up_for_ns"].as_u64().map(Duration::from_nanos);
+            Ok(up_for.is_some_and(|up_for| up_for > SETTLED_AFTER))
+        };
+        for agent in &self.agents {
+            wait_until("the link has stood", RETURN_TIMEOUT, || has_stood(agent))?;
+        }
+        for (agent, other) in
+            self.agents.iter().flat_map(|a| self.agents.iter().map(move |b| (a, b)))
+        {
+            let what = format!("{} reaches {}", agent.vip, other.vip);
+            wait_until(&what, RETURN_TIMEOUT, || {
+                Ok(agent.vip == other.vip || agent.reaches(&other.vip)?)
+            })?;
+        }
+        Ok(())
+    }
+
     /// Ends the traffic, and waits until nothing waits any more.
     pub(crate) fn rest(&mut self) -> Result<()> {
         self.traffic.clear();
@@ -77,7 +100,7 @@ impl Site {
                 case $(cat /proc/$pid/comm) in iperf3|ping) kill -9 $pid;; esac; done; true";
             agent.ns().sh(kill)?.ok()?;
         }
-        self.wait_until_whole()?;
+        self.wait_until_settled()?;
         wait_until("nothing waits", QUIET_TIMEOUT, || {
             let hub = sample::status(&self.hub)?;
             let sessions = hub["sessions"].as_array().context("sessions")?;
