@@ -9,12 +9,12 @@ use crate::sample::{Program, Sample};
 /// Fewer samples of a process say nothing.
 const MIN_SAMPLES: usize = 6;
 /// So much more memory is no growth, in KiB: buffers that are kept for the next burst.
-const MEMORY_SLACK: u64 = 1024;
-/// So much more is none either in a short run, whose beginning saw no burst yet: a hub of four busy sessions takes
-/// 6 MiB.
+const MEMORY_SLACK: u64 = 2 * 1024;
+/// So much more is none either in a shorter run, whose beginning saw no burst yet: a hub of four busy sessions
+/// takes 6 MiB after a minute, and 16 after 25, where it stays.
 const WARM_UP_SLACK: u64 = 8 * 1024;
 /// Every buffer has been used after that.
-const WARM_UP: Duration = Duration::from_secs(300);
+const WARM_UP: Duration = Duration::from_secs(1_000);
 
 /// One of the figures.
 struct Figure {
@@ -98,7 +98,7 @@ mod tests {
 
     fn samples(memory: &[u64], tasks: &[u64]) -> Vec<Sample> {
         let sample = |(i, (&memory, &tasks)): (usize, (&u64, &u64))| Sample {
-            at: Duration::from_secs(400 * i as u64),
+            at: Duration::from_secs(1_100 * i as u64),
             program: Program::Agent(0),
             pid: 7,
             memory,
@@ -119,9 +119,9 @@ mod tests {
 
     #[test]
     fn what_only_grows_is_told() {
-        let growing = samples(&[9_000, 9_000, 9_500, 10_000, 11_100, 11_200], &[5, 5, 5, 5, 8, 8]);
+        let growing = samples(&[9_000, 9_000, 9_500, 10_000, 12_100, 12_200], &[5, 5, 5, 5, 8, 8]);
         let said = judge(&growing, []);
-        assert!(said[0].contains("memory in KiB were 10000, are 11200"), "{said:?}");
+        assert!(said[0].contains("memory in KiB were 10000, are 12200"), "{said:?}");
         assert!(said[1].contains("tasks were 5, are 8"), "{said:?}");
         assert_eq!(said.len(), 2);
         assert_eq!(judge(&growing[..5], []), Vec::<String>::new(), "too few to tell");
