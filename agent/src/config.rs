@@ -178,17 +178,11 @@ impl Settings {
         }
     }
 
-    /// Reads `path`, or the default file where there is one.
+    /// Reads `path`.
     ///
     /// # Errors
     /// [`ConfigError`]; also where others can read a file with the network secret in it.
-    pub fn from_file(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let default = Path::new(DEFAULT_PATH);
-        let path = match path {
-            Some(path) => path,
-            None if default.exists() => default,
-            None => return Ok(Self::default()),
-        };
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let read = |source| ConfigError::Read { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(read)?;
         let mut text = String::new();

@@ -36,7 +36,7 @@ impl Sources {
             })
         };
         let environment = read(Settings::from_environment(|name| std::env::var(name).ok()));
-        let file = self.existing_file().map(|file| read(Settings::from_file(Some(&file))));
+        let file = self.existing_file().map(|file| read(Settings::from_file(&file)));
         let places = self.network.as_ref().map(NetworkName::places).unwrap_or_default();
         let settings = self.arguments.clone().or(environment).or(file.unwrap_or_default());
         (settings.or(places), wrong)

@@ -233,16 +233,16 @@ fn files_with_secrets_are_for_their_owner_alone() {
     for mode in [0o644, 0o640, 0o604, 0o620] {
         let errors = [
             from_secret_file(SECRETS[0], mode).unwrap_err(),
-            Settings::from_file(Some(&file(&dir, &with_secret, mode))).unwrap_err(),
+            Settings::from_file(&file(&dir, &with_secret, mode)).unwrap_err(),
         ];
         for error in errors {
             let ConfigError::Private(exposed) = &error else { panic!("{error}") };
             assert!(exposed.to_string().ends_with(&format!("its mode is {mode:04o}")));
             assert!(exposed.hint().starts_with("chmod 600 /"), "{}", exposed.hint());
         }
-        Settings::from_file(Some(&file(&dir, "mtu = 1400", mode))).unwrap();
+        Settings::from_file(&file(&dir, "mtu = 1400", mode)).unwrap();
     }
-    let settings = Settings::from_file(Some(&file(&dir, &with_secret, 0o600))).unwrap();
+    let settings = Settings::from_file(&file(&dir, &with_secret, 0o600)).unwrap();
     assert_eq!(settings.secrets().unwrap(), secrets(&[0]));
 }
 
