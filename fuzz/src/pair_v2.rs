@@ -5,20 +5,21 @@
 //! content that it sealed, and only once; no key seals two frames with one counter; a proved key is
 //! that of a node, and a confirmed session is one with the peer; what fails changes nothing.
 
+mod side;
+
 use std::collections::{BTreeMap, HashMap};
 use std::iter;
 use std::time::{Duration, Instant};
 
 use dosp_proto::buffer::PacketBuf;
-use dosp_proto::identity::{IdentityKey, PublicKey};
+use dosp_proto::identity::PublicKey;
 use dosp_proto::label::is_name;
-use dosp_proto::offload::Offloads;
 use dosp_proto::tunnel::v1::HELLO_LEN;
-use dosp_proto::tunnel::v2::{Endpoint, Ends, Kind, Message, OVERHEAD_LEN, Tunnel};
-use dosp_proto::vip::Vip;
+use dosp_proto::tunnel::v2::{Kind, Message, OVERHEAD_LEN};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use self::side::Side;
 use crate::Input;
 
 /// The node that insists where both open at once, and its peer.
@@ -51,28 +52,6 @@ pub(crate) struct Sent {
     pub(crate) data: Vec<u8>,
 }
 
-/// A node and its tunnel.
-#[derive(Debug)]
-struct Side {
-    endpoint: Endpoint,
-    tunnel: Tunnel,
-    ends: Ends,
-}
-
-/// What of a tunnel must not change when DATA fails.
-#[derive(Debug, PartialEq, Eq)]
-struct State {
-    is_open: bool,
-    is_confirmed: bool,
-    is_opening: bool,
-    opening_since: Option<Instant>,
-    session_since: Option<Instant>,
-    verified_at: Option<Instant>,
-    timeout: Option<Instant>,
-    key: Option<PublicKey>,
-    name: Option<String>,
-}
-
 #[derive(Debug)]
 pub(crate) struct PairV2 {
     /// `A`, `B`, somebody who says to `A` that he is `B`, and one who says to `B` that he is `A`.
@@ -97,45 +76,6 @@ type Nonce = (usize, [u8; 12]);
 /// To whom a side talks.
 fn peer(number: usize) -> usize {
     [B, A, A, B][number]
-}
-
-impl Side {
-    /// `number` makes the key, and nothing else.
-    fn new(number: usize, rng: &mut StdRng) -> Self {
-        let identity = IdentityKey::from_bytes(&[0x41 + u8::try_from(number).unwrap(); 32]);
-        let [a, b] = [Vip::from([10, 7, 0, 2]), Vip::from([10, 7, 0, 3])];
-        let (ours, theirs) = [(a, b), (b, a), (b, a), (a, b)][number];
-        let name = ["a", "b", "not-b", "not-a"][number].to_owned();
-        Self {
-            endpoint: Endpoint::new(identity, &[], Some(name), rng)
-                .with_super_packets(Offloads { tcp: true, udp: true }),
-            tunnel: Tunnel::default(),
-            ends: Ends { ours, theirs },
-        }
-    }
-
-    fn state(&self) -> State {
-        let tunnel = &self.tunnel;
-        State {
-            is_open: tunnel.is_open(),
-            is_confirmed: tunnel.is_confirmed(),
-            is_opening: tunnel.is_opening(),
-            opening_since: tunnel.opening_since(),
-            session_since: tunnel.session_since(),
-            verified_at: tunnel.verified_at(),
-            timeout: tunnel.poll_timeout(),
-            key: tunnel.key().copied(),
-            name: tunnel.introduction().and_then(|introduction| introduction.name.clone()),
-        }
-    }
-
-    /// How many openings wait for their proof.
-    fn num_half_open(&self) -> usize {
-        let text = format!("{:?}", self.endpoint);
-        let (_, number) = text.split_once("num_half_open: ").expect("it is shown");
-        let digits = number.split(|letter: char| !letter.is_ascii_digit()).next();
-        digits.and_then(|digits| digits.parse().ok()).expect("a number")
-    }
 }
 
 impl PairV2 {
