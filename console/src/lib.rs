@@ -17,3 +17,5 @@ pub mod table;
 mod terminal;
 pub mod units;
 pub mod watch;
+
+pub use terminal::has_colour;

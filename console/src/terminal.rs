@@ -30,8 +30,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Takes the terminal.
     pub(crate) fn take() -> io::Result<Self> {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let mut terminal = Self { has_colour: !no_colour, before: None };
+        let mut terminal = Self { has_colour: has_colour(&io::stdout()), before: None };
         terminal.enter()?;
         Ok(terminal)
     }
@@ -94,6 +93,13 @@ fn write(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
+}
+
+/// Whether what goes there may have colours: to a terminal, whose user has not set `NO_COLOR`.
+#[must_use]
+pub fn has_colour(stream: &impl IsTerminal) -> bool {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !no_colour
 }
 
 /// Whether standard output is a terminal that can show a picture.

@@ -55,9 +55,7 @@ pub(crate) async fn run(json: bool, settings: Settings, origin: Origin) -> Resul
     let text = if json {
         super::status::json(&findings.json())?
     } else {
-        let stdout = std::io::stdout();
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        findings.text(stdout.is_terminal() && !no_colour)
+        findings.text(dosp_console::has_colour(&std::io::stdout()))
     };
     super::status::print(text)?;
     match findings.exit() {
