@@ -67,17 +67,10 @@ fn datagrams_that_are_too_long_are_answered_with_what_fits() -> Result<()> {
 
     // The other agent's host says it through the tunnel of a narrow link behind it.
     site.b.ns().sh("ip link set lan0 mtu 1280")?.ok()?;
-    let send = format!(
-        "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
-         s.setsockopt(socket.IPPROTO_IP, 10, 2)\n\
-         s.connect(('{}', {PORT}))\ns.send(bytes(1300))\n",
-        site.b.vip
-    );
-    site.a.ns().sh(&format!("python3 -c \"{send}\""))?.ok()?;
-    wait_until("the narrow link is known", Duration::from_secs(5), || {
-        let route = site.a.ns().sh(&format!("ip route get {}", site.b.vip))?.ok()?;
-        Ok(route.stdout.contains("mtu 1280"))
-    })
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/path_mtu.py");
+    let said = site.a.ns().sh(&format!("python3 {script} {} {PORT} 1300", site.b.vip))?.ok()?;
+    ensure!(said.stdout.trim() == "1280", "{said}");
+    Ok(())
 }
 
 impl Site {
