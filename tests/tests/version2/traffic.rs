@@ -33,7 +33,8 @@ fn echoes_through_the_tun_are_hidden_from_the_hub() -> Result<()> {
     let lied = Lied::start(2)?;
     let (a, b) = lied.pair();
 
-    let ping = format!("ping -n -c 20 -i 0.05 -W 3 -p c0ffee5afe {}", b.vip);
+    // Without -w it waits an interval for the last answer, which may be too short on a busy machine.
+    let ping = format!("ping -n -c 20 -i 0.05 -w 10 -p c0ffee5afe {}", b.vip);
     let output = a.ns().sh(&ping)?.ok()?;
 
     ensure!(output.stdout.contains("20 received"), "{output}");
