@@ -35,6 +35,7 @@ use tracing::{Span, debug, info, info_span};
 use crate::hub::{Refused, exit_frame};
 use crate::input::Input;
 use crate::link::{self, Arrival, Connection};
+use crate::queue::Outbox;
 use crate::state::{Seat, Shared};
 use crate::writer::{WriteError, Writer};
 use reader::Reader;
@@ -126,17 +127,7 @@ pub(crate) async fn run(socket: TcpStream, addr: SocketAddr, seat: Seat, shared:
         let connection = Connection { socket, input, outbox, counters, writing };
         return link::run_accepted(&shared, *arrival, addr, connection).await;
     }
-    match &end {
-        End::Protocol(_) | End::Inflate(_) => outbox.finish(&last_words(&end), 2),
-        End::MembersOnly | End::NotJoined => outbox.finish(&exit_frame(EXIT_MEMBERS_ONLY), 1),
-        End::Busy => outbox.finish(&exit_frame(EXIT_BUSY), 1),
-        End::Handshake(_) | End::Sealed(_) => outbox.finish(&exit_frame("protocol error"), 1),
-        End::Closed | End::Left | End::NotAdmitted => outbox.finish(&[], 0),
-        End::NotAPeer(_) => outbox.finish(&exit_frame(EXIT_NO_PEER), 1),
-        // Its last words are queued.
-        End::TooSlow | End::Stopped | End::Linked(_) => {}
-        End::Read(_) | End::Write(_) | End::WriterFailed(_) => outbox.close(),
-    }
+    finish(&outbox, &end);
     if !writing.is_finished() && timeout(FLUSH_TIMEOUT, &mut writing).await.is_err() {
         debug!(parent: &span, "the client did not read its last frames");
     }
@@ -192,6 +183,21 @@ async fn linger(socket: &OwnedReadHalf, shared: &Shared) {
     // Running out of time is as good an end as any.
     timeout(LINGER_TIMEOUT, drain).await.unwrap_or_default();
     shared.read_buffers.put(buffer);
+}
+
+/// Queues what the client is told last, and nothing more comes behind it.
+fn finish(outbox: &Outbox, end: &End) {
+    match end {
+        End::Protocol(_) | End::Inflate(_) => outbox.finish(&last_words(end), 2),
+        End::MembersOnly | End::NotJoined => outbox.finish(&exit_frame(EXIT_MEMBERS_ONLY), 1),
+        End::Busy => outbox.finish(&exit_frame(EXIT_BUSY), 1),
+        End::Handshake(_) | End::Sealed(_) => outbox.finish(&exit_frame("protocol error"), 1),
+        End::Closed | End::Left | End::NotAdmitted => outbox.finish(&[], 0),
+        End::NotAPeer(_) => outbox.finish(&exit_frame(EXIT_NO_PEER), 1),
+        // Its last words are queued.
+        End::TooSlow | End::Stopped | End::Linked(_) => {}
+        End::Read(_) | End::Write(_) | End::WriterFailed(_) => outbox.close(),
+    }
 }
 
 fn last_words(error: &End) -> Vec<u8> {
