@@ -68,6 +68,39 @@ pub(crate) struct Connection {
     pub(crate) writing: AbortOnDropHandle<Result<(), WriteError>>,
 }
 
+impl Connection {
+    /// Carries the link's frames both ways, until something ends that.
+    async fn carry(&mut self, link: &Link, reader: &mut Reader) -> LinkEnd {
+        tokio::select! {
+            biased;
+            () = self.outbox.finished() => {
+                if self.outbox.is_cut() { LinkEnd::TooSlow } else { LinkEnd::Stopped }
+            }
+            end = reader.run(&mut self.socket, &mut self.input) => end,
+            end = beat(link) => end,
+            written = &mut self.writing => match written {
+                Ok(Ok(())) => LinkEnd::Closed,
+                Ok(Err(error)) => error.into(),
+                Err(error) => LinkEnd::WriterFailed(error),
+            },
+        }
+    }
+
+    /// Gives what is queued a moment to arrive.
+    async fn flush(&mut self, reader: &mut Reader, why: &LinkEnd) {
+        self.outbox.finish(&[], 0);
+        if matches!(why, LinkEnd::Stopped) {
+            // Another link has taken its place, or the hub ends: what is under way is to arrive.
+            let Self { socket, input, writing, .. } = self;
+            let rest = async { tokio::join!(reader.run(socket, input), writing) };
+            timeout(FLUSH_TIMEOUT, rest).await.ok();
+        } else if !self.writing.is_finished() {
+            timeout(FLUSH_TIMEOUT, &mut self.writing).await.ok();
+        }
+        self.outbox.close();
+    }
+}
+
 /// Why a link ends.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkEnd {
@@ -119,11 +152,10 @@ pub(super) async fn run(
     peer: &Peer,
     (addr, is_dialled): (SocketAddr, bool),
     proof: Proof,
-    connection: Connection,
+    mut connection: Connection,
 ) -> Ended {
     let config = &peer.config;
     let origin = Origin { peer: peer.id, hub: proof.hub(config.network), addr, is_dialled };
-    let Connection { mut socket, mut input, outbox, counters, mut writing } = connection;
     let (key, sealer, opener, said) = match proof {
         Proof::Key(key, channel) => (Some(key), Some(channel.sealer), Some(channel.opener), None),
         Proof::Address(said) => (None, None, None, said),
@@ -132,43 +164,23 @@ pub(super) async fn run(
         origin,
         (config.network, shared.federation.sources(peer.id)),
         sealer,
-        (outbox, counters),
+        (Arc::clone(&connection.outbox), Arc::clone(&connection.counters)),
         Instant::now(),
     ));
     let span = info_span!("link", network = %config.network, %addr, dialled = is_dialled);
     if !shared.link_up(&link, key) {
         debug!(parent: &span, "there is another link with this hub");
         link.outbox.finish(&exit_frame(EXIT_DUPLICATE), 1);
-        timeout(FLUSH_TIMEOUT, &mut writing).await.ok();
+        timeout(FLUSH_TIMEOUT, &mut connection.writing).await.ok();
         return Ended { why: LinkEnd::Duplicate, was_up: false };
     }
     let mut reader = Reader::new(Arc::clone(shared), Arc::clone(&link), opener, span.clone());
     reader.hear_advertisement(said.as_deref());
-    let why = tokio::select! {
-        biased;
-        () = link.outbox.finished() => {
-            if link.outbox.is_cut() { LinkEnd::TooSlow } else { LinkEnd::Stopped }
-        }
-        end = reader.run(&mut socket, &mut input) => end,
-        end = beat(&link) => end,
-        written = &mut writing => match written {
-            Ok(Ok(())) => LinkEnd::Closed,
-            Ok(Err(error)) => error.into(),
-            Err(error) => LinkEnd::WriterFailed(error),
-        },
-    };
+    let why = connection.carry(&link, &mut reader).await;
     shared.link_down(&link, &why.to_string());
     let was_up = link.is_up();
     log_end(&span, &why, was_up && shared.federation.may_log(peer.id));
-    link.outbox.finish(&[], 0);
-    if matches!(why, LinkEnd::Stopped) {
-        // Another link has taken its place, or the hub ends: what is under way is to arrive.
-        let rest = async { tokio::join!(reader.run(&mut socket, &mut input), &mut writing) };
-        timeout(FLUSH_TIMEOUT, rest).await.ok();
-    } else if !writing.is_finished() {
-        timeout(FLUSH_TIMEOUT, writing).await.ok();
-    }
-    link.outbox.close();
+    connection.flush(&mut reader, &why).await;
     Ended { why, was_up }
 }
 
