@@ -158,18 +158,7 @@ async fn answer(
             let status = Status::new(report, surroundings);
             write(writer, &Reply::Status(Box::new(status))).await
         }
-        Request::Send { to, data } => {
-            let to = match to {
-                Target::Hub => Destination::Hub,
-                Target::Peer { vip, plain: true } => Destination::Plain(vip),
-                Target::Peer { vip, plain: false } => Destination::Peer(vip),
-            };
-            let reply = match handle.send(to, data.0).await {
-                Ok(()) => Reply::Sent,
-                Err(failure) => failure.into(),
-            };
-            write(writer, &reply).await
-        }
+        Request::Send { to, data } => send(to, data.0, writer, handle).await,
         Request::Resolve { name } => {
             let Some(resolved) = handle.resolve(name).await else { return Ok(()) };
             write(writer, &resolved.map_or_else(Reply::from, |vip| Reply::Resolved { vip })).await
@@ -194,23 +183,8 @@ async fn answer(
         Request::Clients => ask(HubRequest::Clients, writer, handle).await,
         Request::Call { name } => ask(HubRequest::Call(name), writer, handle).await,
         Request::Info => ask(HubRequest::Info, writer, handle).await,
-        Request::Listen => {
-            let Some(mut messages) = handle.listen().await else { return Ok(()) };
-            write(writer, &Reply::Listening).await?;
-            while let Some(message) = messages.recv().await {
-                write(writer, &Reply::Message(Message::from(message))).await?;
-            }
-            Ok(())
-        }
-        Request::Leave => {
-            match handle.leave().await {
-                Some(Ok(())) => write(writer, &Reply::Left).await?,
-                Some(Err(error)) => return write(writer, &error.into()).await,
-                // It ends, and says so by closing the connection.
-                None => {}
-            }
-            std::future::pending().await
-        }
+        Request::Listen => listen(writer, handle).await,
+        Request::Leave => leave(writer, handle).await,
         Request::Down => {
             write(writer, &Reply::Ending).await?;
             stop.cancel();
@@ -233,6 +207,45 @@ async fn wait(
         },
         gone = reader.read_u8() => gone.map(drop),
     }
+}
+
+async fn send(
+    to: Target,
+    data: Vec<u8>,
+    writer: &mut (impl AsyncWrite + Unpin),
+    handle: &NodeHandle,
+) -> io::Result<()> {
+    let to = match to {
+        Target::Hub => Destination::Hub,
+        Target::Peer { vip, plain: true } => Destination::Plain(vip),
+        Target::Peer { vip, plain: false } => Destination::Peer(vip),
+    };
+    let reply = match handle.send(to, data).await {
+        Ok(()) => Reply::Sent,
+        Err(failure) => failure.into(),
+    };
+    write(writer, &reply).await
+}
+
+/// Passes messages on until the node ends, or nobody reads them.
+async fn listen(writer: &mut (impl AsyncWrite + Unpin), handle: &NodeHandle) -> io::Result<()> {
+    let Some(mut messages) = handle.listen().await else { return Ok(()) };
+    write(writer, &Reply::Listening).await?;
+    while let Some(message) = messages.recv().await {
+        write(writer, &Reply::Message(Message::from(message))).await?;
+    }
+    Ok(())
+}
+
+/// Where the hub agrees the connection stays open: its end tells the command that the process has ended.
+async fn leave(writer: &mut (impl AsyncWrite + Unpin), handle: &NodeHandle) -> io::Result<()> {
+    match handle.leave().await {
+        Some(Ok(())) => write(writer, &Reply::Left).await?,
+        Some(Err(error)) => return write(writer, &error.into()).await,
+        // It ends, and says so by closing the connection.
+        None => {}
+    }
+    std::future::pending().await
 }
 
 async fn change_trust(
