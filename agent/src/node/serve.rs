@@ -18,22 +18,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                 reply.send(self.report()).ok();
             }
             Command::Listen(listener) => self.listeners.push(listener),
-            Command::Send(to, data, reply) => {
-                let ticket = self.ticket();
-                let taken = match to {
-                    Destination::Hub => self.engine.send_to_hub(ticket, &data, clock::instant()),
-                    Destination::Plain(to) => {
-                        self.engine.send_plain(ticket, to, &data, clock::instant())
-                    }
-                    Destination::Peer(to) => {
-                        self.engine.send_message(ticket, to, &data, clock::now(), &mut self.rng)
-                    }
-                };
-                match taken {
-                    Ok(()) => drop(self.sends.insert(ticket, reply)),
-                    Err(error) => drop(reply.send(Err(error.into()))),
-                }
-            }
+            Command::Send(to, data, reply) => self.send(to, &data, reply),
             Command::Tunnel(with, reply) => {
                 let (ticket, now) = (self.ticket(), clock::now());
                 match self.engine.want_tunnel(ticket, with, now, &mut self.rng) {
@@ -54,16 +39,7 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             }
             Command::Trust(change, reply) => drop(reply.send(self.engine.change_trust(change))),
             Command::Resolve(name, reply) => drop(reply.send(self.engine.resolve(&name))),
-            Command::Leave(reply) => {
-                if self.up_since.is_none() {
-                    reply.send(Err(LeaveError::NotConnected)).ok();
-                } else if self.engine.hub_key().is_none() {
-                    reply.send(Err(LeaveError::NoMember)).ok();
-                } else {
-                    self.leavers.push(reply);
-                    self.engine.leave_network();
-                }
-            }
+            Command::Leave(reply) => self.leave_network(reply),
             Command::Ask(request, reply) => {
                 let ticket = self.ticket();
                 match self.engine.ask_hub(ticket, &request, clock::instant()) {
@@ -71,6 +47,38 @@ impl<T: TunDevice, H: Host> Node<T, H> {
                     Err(error) => drop(reply.send(Err(error))),
                 }
             }
+        }
+    }
+
+    fn send(
+        &mut self,
+        to: Destination,
+        data: &[u8],
+        reply: oneshot::Sender<Result<(), SendFailure>>,
+    ) {
+        let ticket = self.ticket();
+        let taken = match to {
+            Destination::Hub => self.engine.send_to_hub(ticket, data, clock::instant()),
+            Destination::Plain(to) => self.engine.send_plain(ticket, to, data, clock::instant()),
+            Destination::Peer(to) => {
+                self.engine.send_message(ticket, to, data, clock::now(), &mut self.rng)
+            }
+        };
+        match taken {
+            Ok(()) => drop(self.sends.insert(ticket, reply)),
+            Err(error) => drop(reply.send(Err(error.into()))),
+        }
+    }
+
+    /// Asks the hub to give up this node's place, where there is one to give up.
+    fn leave_network(&mut self, reply: oneshot::Sender<Result<(), LeaveError>>) {
+        if self.up_since.is_none() {
+            reply.send(Err(LeaveError::NotConnected)).ok();
+        } else if self.engine.hub_key().is_none() {
+            reply.send(Err(LeaveError::NoMember)).ok();
+        } else {
+            self.leavers.push(reply);
+            self.engine.leave_network();
         }
     }
 
