@@ -4,13 +4,14 @@ use dosp_proto::identity::{IdentityKey, PublicKey};
 use dosp_proto::join_string::JoinKey;
 use dosp_proto::label::Label;
 use dosp_proto::secret::NetworkSecret;
+use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::Vip;
 use dosp_transport::congestion::Congestion;
 use rand::rngs::StdRng;
 
 use crate::engine::EngineConfig;
 use crate::known_peers::{KnownPeers, TrustPolicy};
-use crate::link::HubAddr;
+use crate::link::{Credentials, HubAddr};
 
 /// What a node is to do.
 #[derive(Debug)]
@@ -59,6 +60,20 @@ pub struct Access {
     pub is_guest: bool,
 }
 
+impl Access {
+    /// What a node of this identity shows its hub.
+    pub(super) fn credentials(self, identity: &NodeIdentity) -> Credentials {
+        Credentials {
+            identity: identity.key.clone(),
+            hub_key: self.hub_key,
+            join_key: self.join_key,
+            name: identity.name.clone(),
+            insists_on_name: self.insists_on_name,
+            is_guest: self.is_guest,
+        }
+    }
+}
+
 /// Who a node is, to others.
 #[derive(Debug)]
 pub struct NodeIdentity {
@@ -68,4 +83,11 @@ pub struct NodeIdentity {
     pub secrets: Vec<NetworkSecret>,
     /// What it calls itself.
     pub name: Option<Label>,
+}
+
+impl NodeIdentity {
+    /// What all its tunnels share.
+    pub(super) fn endpoint(self, rng: &mut StdRng) -> Endpoint {
+        Endpoint::new(self.key, &self.secrets, self.name.map(String::from), rng)
+    }
 }

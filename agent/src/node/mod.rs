@@ -24,7 +24,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dosp_proto::backoff::Backoff;
-use dosp_proto::tunnel::v2::Endpoint;
 use dosp_proto::vip::Vip;
 use dosp_transport::congestion::Congestion;
 use dosp_transport::fq_codel::Law;
@@ -125,16 +124,8 @@ impl<T: TunDevice, H: Host> Node<T, H> {
             config;
         let (handle, ends) = NodeHandle::new(&known);
         let mut rng: StdRng = rand::make_rng();
-        let NodeIdentity { key, secrets, name } = identity;
-        let credentials = Credentials {
-            identity: key.clone(),
-            hub_key: access.hub_key,
-            join_key: access.join_key,
-            name: name.clone(),
-            insists_on_name: access.insists_on_name,
-            is_guest: access.is_guest,
-        };
-        let mut endpoint = Endpoint::new(key, &secrets, name.map(String::from), &mut rng);
+        let credentials = access.credentials(&identity);
+        let mut endpoint = identity.endpoint(&mut rng);
         if let Some(tun) = &tun {
             endpoint = endpoint.with_super_packets(tun.offloads());
         }
