@@ -52,13 +52,8 @@ impl<T: TunDevice, H: Host> Node<T, H> {
     pub(super) fn work_link(&mut self) -> Result<Option<Entry>, LinkEnd> {
         let instant = clock::instant();
         self.engine.handle_timeout(clock::now(), &mut self.rng);
-        match &self.link {
-            Link::Waiting { until } if *until <= instant => {
-                self.link = Link::Dialling(dialling(&self.hubs));
-                return Ok(None);
-            }
-            Link::Waiting { .. } | Link::Dialling(_) => return Ok(None),
-            Link::Connected(_) => {}
+        if matches!(&self.link, Link::Waiting { until } if *until <= instant) {
+            self.link = Link::Dialling(dialling(&self.hubs));
         }
         let Link::Connected(connection) = &mut self.link else { return Ok(None) };
         if let Some(law) = connection.govern(instant) {
