@@ -16,8 +16,6 @@ use super::policy::C2c;
 use super::refusal::{self, Refusal};
 use super::{DropReason, Engine, Event, HubPing, MessageFailure, Overlay, Version, icmp, requests};
 
-/// An opening that carried both versions and was answered in version 1 waits so long for version 2.
-const VERSION_2_MAY_ANSWER_FOR: Duration = Duration::from_secs(2);
 /// A peer that sends in lost sessions is opened to at most so often.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(5);
 /// What a peer is told that opens in version 1 where that is not taken.
@@ -253,17 +251,7 @@ impl Engine {
             self.handle_refusal(from, Refusal::LegacyOnly, now.instant);
             return Ok(Inbound::Nothing);
         }
-        let was_open = peer.v1.is_open();
-        let received = peer.v1.handle_data(data, now, rng);
-        let opened = peer.v1.is_open() && !was_open;
-        if opened {
-            peer.refusal = None;
-            if peer.v2.opening_since().is_some() {
-                let usable_at = now.instant + VERSION_2_MAY_ANSWER_FOR;
-                peer.v1_usable_at = Some(usable_at);
-                peer.v2.pause_opening(usable_at + VERSION_2_MAY_ANSWER_FOR);
-            }
-        }
+        let (received, opened) = peer.handle_version_1(data, now, rng);
         let outcome = match received {
             Ok(Received::Message(message)) => gate.admit_version_1(peer, message),
             Ok(Received::Plain(data)) => {

@@ -9,6 +9,7 @@ use dosp_proto::frame;
 use dosp_proto::identity::PublicKey;
 use dosp_proto::limit::TokenBucket;
 use dosp_proto::packet::FlowId;
+use dosp_proto::tunnel::v1::{ReceiveError, Received};
 use dosp_proto::tunnel::v2::Kind;
 use dosp_proto::tunnel::{v1, v2};
 use dosp_proto::vip::Vip;
@@ -21,6 +22,8 @@ use super::{Drops, Refusal, Ticket};
 const MAX_STAGED: usize = 64;
 /// Raw messages are never dropped, so their senders are told when so many bytes wait.
 const MAX_MESSAGES_LEN: usize = 4 * 1024 * 1024;
+/// An opening that carried both versions and was answered in version 1 waits so long for version 2.
+const VERSION_2_MAY_ANSWER_FOR: Duration = Duration::from_secs(2);
 /// Echoes of a peer that are answered, per second and at once.
 const ECHOES_PER_SECOND: u32 = 200;
 /// Refusals that a peer is sent, per second and at once.
@@ -200,6 +203,27 @@ impl Peer {
         if self.v2.opening_since().is_none() {
             self.v1.withdraw();
         }
+    }
+
+    /// Hands DATA to the tunnel of version 1, and tells whether that is open by it.
+    pub(super) fn handle_version_1<'b>(
+        &mut self,
+        data: &'b mut [u8],
+        now: Now,
+        rng: &mut impl CryptoRng,
+    ) -> (Result<Received<'b>, ReceiveError>, bool) {
+        let was_open = self.v1.is_open();
+        let received = self.v1.handle_data(data, now, rng);
+        let opened = self.v1.is_open() && !was_open;
+        if opened {
+            self.refusal = None;
+            if self.v2.opening_since().is_some() {
+                let usable_at = now.instant + VERSION_2_MAY_ANSWER_FOR;
+                self.v1_usable_at = Some(usable_at);
+                self.v2.pause_opening(usable_at + VERSION_2_MAY_ANSWER_FOR);
+            }
+        }
+        (received, opened)
     }
 
     /// The next DATA of the tunnels themselves.
