@@ -146,13 +146,7 @@ impl Join {
                 Err(JoinError::NotDosp { expected: FrameType::AIP, frame_type })
             }
             (State::AwaitingGreeting { vip, .. }, FrameType::HSK) => {
-                let len = self.greeting.len();
-                frame::encode(&mut self.greeting, frame_type, body);
-                let greeted = self.greeted(vip, Hsk::decode(body), now, rng);
-                if greeted.is_err() {
-                    self.greeting.truncate(len);
-                }
-                greeted
+                self.handle_hsk(vip, body, now, rng)
             }
             // The vIP is routed from the moment that it is given; a hub may not wait for its HSK.
             (State::AwaitingGreeting { .. }, FrameType::S2C | FrameType::MSG) => Ok(()),
@@ -238,6 +232,22 @@ impl Join {
     /// What came with [`Self::poll_joined`] from a hub that has members, once.
     pub fn take_membership(&mut self) -> Option<Membership> {
         self.membership.take()
+    }
+
+    fn handle_hsk(
+        &mut self,
+        vip: Vip,
+        body: &[u8],
+        now: Instant,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), JoinError> {
+        let len = self.greeting.len();
+        frame::encode(&mut self.greeting, FrameType::HSK, body);
+        let greeted = self.greeted(vip, Hsk::decode(body), now, rng);
+        if greeted.is_err() {
+            self.greeting.truncate(len);
+        }
+        greeted
     }
 
     fn greeted(
