@@ -128,7 +128,7 @@ fn by_prefix(text: &str, prefix: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dosp_proto::identity::IdentityKey;
+    use dosp_proto::identity::{IdentityKey, PublicKey};
     use dosp_proto::join_string::JoinKey;
     use dosp_proto::secret::NetworkSecret;
     use proptest::prelude::*;
@@ -142,6 +142,18 @@ mod tests {
         let whole = [before, bytes, behind].concat();
         let hex: String = whole.iter().map(|byte| format!("{byte:02x}")).collect();
         vec![hex.to_uppercase(), hex, BASE64.encode(&whole), BASE64_URL.encode(&whole)]
+    }
+
+    /// The bytes of a key, out of a text that ends with it.
+    fn bytes(text: &str) -> Vec<u8> {
+        let body = text.split(':').next_back().unwrap().trim_end_matches('=');
+        let decoded = BASE64.decode(body).or_else(|_| BASE64_URL.decode(body)).unwrap();
+        decoded[..KEY_LEN].to_vec()
+    }
+
+    fn join_string(hub_key: PublicKey, join_key: JoinKey) -> JoinString {
+        let (addrs, join_key) = (vec!["hub.example".to_owned()], Some(join_key));
+        JoinString { hub_key, addrs, join_key, name: None, vip: None, expires_at: None }
     }
 
     proptest! {
@@ -174,15 +186,7 @@ mod tests {
         std::fs::write(folder.join("key"), BASE64.encode(*private) + "=\n").unwrap();
         let join_key_text = serde_json::to_value(&join_key).unwrap();
         let join_key_text = join_key_text.as_str().unwrap();
-        let (hub_key, addrs) = (*key.public(), vec!["hub.example".to_owned()]);
-        let join = JoinString {
-            hub_key,
-            addrs,
-            join_key: Some(join_key),
-            name: None,
-            vip: None,
-            expires_at: None,
-        };
+        let join = join_string(*key.public(), join_key);
         std::fs::write(folder.join("join"), &*join.to_text()).unwrap();
         let secret_file = dir.path().join("secret");
         std::fs::write(&secret_file, format!("# mine\n{}\n", *filed.to_text())).unwrap();
@@ -195,11 +199,6 @@ mod tests {
 
         let mask = Mask::of(&settings);
 
-        let bytes = |text: &str| {
-            let body = text.split(':').next_back().unwrap().trim_end_matches('=');
-            let decoded = BASE64.decode(body).or_else(|_| BASE64_URL.decode(body)).unwrap();
-            decoded[..KEY_LEN].to_vec()
-        };
         for secret in [
             bytes(&secret.to_text()),
             bytes(&filed.to_text()),
