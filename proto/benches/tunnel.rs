@@ -11,7 +11,10 @@ use std::time::Instant;
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{
+    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
 use dosp_proto::Now;
 use dosp_proto::buffer::PacketBuf;
 use dosp_proto::identity::IdentityKey;
@@ -32,6 +35,8 @@ const KEY: [u8; 32] = [7; 32];
 const AAD: [u8; 15] = [9; 15];
 const TAG_LEN: usize = 16;
 const HELLO: [u8; HELLO_LEN] = [0x15; HELLO_LEN];
+
+type Group<'c> = BenchmarkGroup<'c, WallTime>;
 
 criterion_group!(benches, seal, open, handshake, pieces);
 criterion_main!(benches);
@@ -85,71 +90,84 @@ fn open(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("open");
     for len in CONTENT_LENS {
         group.throughput(Throughput::Bytes(len as u64));
-        let (key, mut number) = (bare_key(), 0);
-        let mut sealed = || {
-            number += 1;
-            let (mut content, mut tag) = (vec![0x5A; len], [0; TAG_LEN]);
-            let (nonce, aad) = (bare_nonce(number), Aad::from(AAD));
-            key.seal_in_place_scatter(nonce, aad, &mut content, &[], &mut tag).unwrap();
-            (number, content, tag)
-        };
-        group.bench_function(BenchmarkId::new("aead", len), |bencher| {
-            bencher.iter_batched_ref(
-                &mut sealed,
-                |(number, content, tag)| {
-                    let (nonce, aad) = (bare_nonce(*number), Aad::from(AAD));
-                    key.open_in_place_separate_tag(nonce, aad, tag, content).unwrap();
-                },
-                BATCH,
-            );
-        });
-        let gcm = Aes256Gcm::new(&KEY.into());
-        group.bench_function(BenchmarkId::new("aes-gcm", len), |bencher| {
-            bencher.iter_batched_ref(
-                &mut sealed,
-                |(number, content, tag)| {
-                    let (nonce, text) = (nonce(*number).into(), (&mut content[..]).into());
-                    gcm.decrypt_inout_detached(&nonce, &AAD, text, &(*tag).into()).unwrap();
-                },
-                BATCH,
-            );
-        });
-        let Pair { mut sealer, mut opener, now, .. } = Pair::open();
-        group.bench_function(BenchmarkId::new("v2", len), |bencher| {
-            let sealed = || {
-                let mut buffer = PacketBuf::from(&*vec![0x5A; len]);
-                assert!(sealer.seal(Kind::Packet, None, &mut buffer, now));
-                buffer.content().to_vec()
-            };
-            bencher.iter_batched_ref(
-                sealed,
-                |data| {
-                    let Some(Message::Frame { receiver }) = Message::parse(data) else {
-                        panic!("it is a frame")
-                    };
-                    black_box(opener.handle_frame(receiver, data, now).unwrap().content.len())
-                },
-                BATCH,
-            );
-        });
-        let Pair1 { mut sealer, mut opener, now, mut rng } = Pair1::open();
-        group.bench_function(BenchmarkId::new("v1", len), |bencher| {
-            let sealed = || {
-                let mut buffer = PacketBuf::from(&*vec![0x5A; len]);
-                assert_eq!(sealer.seal(&mut buffer), Ok(true));
-                buffer.content().to_vec()
-            };
-            bencher.iter_batched_ref(
-                sealed,
-                |data| match opener.handle_data(data, now, &mut rng) {
-                    Ok(v1::Received::Message(message)) => black_box(message.len()),
-                    other => panic!("{other:?}"),
-                },
-                BATCH,
-            );
-        });
+        open_bare(&mut group, len);
+        open_v2(&mut group, len);
+        open_v1(&mut group, len);
     }
     group.finish();
+}
+
+/// The ciphers alone.
+fn open_bare(group: &mut Group<'_>, len: usize) {
+    let (key, mut number) = (bare_key(), 0);
+    let mut sealed = || {
+        number += 1;
+        let (mut content, mut tag) = (vec![0x5A; len], [0; TAG_LEN]);
+        let (nonce, aad) = (bare_nonce(number), Aad::from(AAD));
+        key.seal_in_place_scatter(nonce, aad, &mut content, &[], &mut tag).unwrap();
+        (number, content, tag)
+    };
+    group.bench_function(BenchmarkId::new("aead", len), |bencher| {
+        bencher.iter_batched_ref(
+            &mut sealed,
+            |(number, content, tag)| {
+                let (nonce, aad) = (bare_nonce(*number), Aad::from(AAD));
+                key.open_in_place_separate_tag(nonce, aad, tag, content).unwrap();
+            },
+            BATCH,
+        );
+    });
+    let gcm = Aes256Gcm::new(&KEY.into());
+    group.bench_function(BenchmarkId::new("aes-gcm", len), |bencher| {
+        bencher.iter_batched_ref(
+            &mut sealed,
+            |(number, content, tag)| {
+                let (nonce, text) = (nonce(*number).into(), (&mut content[..]).into());
+                gcm.decrypt_inout_detached(&nonce, &AAD, text, &(*tag).into()).unwrap();
+            },
+            BATCH,
+        );
+    });
+}
+
+fn open_v2(group: &mut Group<'_>, len: usize) {
+    let Pair { mut sealer, mut opener, now, .. } = Pair::open();
+    group.bench_function(BenchmarkId::new("v2", len), |bencher| {
+        let sealed = || {
+            let mut buffer = PacketBuf::from(&*vec![0x5A; len]);
+            assert!(sealer.seal(Kind::Packet, None, &mut buffer, now));
+            buffer.content().to_vec()
+        };
+        bencher.iter_batched_ref(
+            sealed,
+            |data| {
+                let Some(Message::Frame { receiver }) = Message::parse(data) else {
+                    panic!("it is a frame")
+                };
+                black_box(opener.handle_frame(receiver, data, now).unwrap().content.len())
+            },
+            BATCH,
+        );
+    });
+}
+
+fn open_v1(group: &mut Group<'_>, len: usize) {
+    let Pair1 { mut sealer, mut opener, now, mut rng } = Pair1::open();
+    group.bench_function(BenchmarkId::new("v1", len), |bencher| {
+        let sealed = || {
+            let mut buffer = PacketBuf::from(&*vec![0x5A; len]);
+            assert_eq!(sealer.seal(&mut buffer), Ok(true));
+            buffer.content().to_vec()
+        };
+        bencher.iter_batched_ref(
+            sealed,
+            |data| match opener.handle_data(data, now, &mut rng) {
+                Ok(v1::Received::Message(message)) => black_box(message.len()),
+                other => panic!("{other:?}"),
+            },
+            BATCH,
+        );
+    });
 }
 
 /// All of it, on both sides: what two nodes do until both have a confirmed session.
