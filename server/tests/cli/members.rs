@@ -1,5 +1,10 @@
 //! Commands about members, with and without a hub.
 
+use std::path::PathBuf;
+use std::process::Output;
+
+use tempfile::TempDir;
+
 use crate::{Hub, config_file, dosp_server, next_line_with, stderr};
 
 #[test]
@@ -72,17 +77,37 @@ fn hub_without_members_says_so() {
     assert!(stderr(&output).starts_with(words), "{}", stderr(&output));
 }
 
-#[test]
-fn init_makes_a_closed_network_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let (config, state) = (folder.path().join("etc/dosp/server.toml"), folder.path().join("state"));
-    let (config_arg, state_arg) = (config.to_str().unwrap(), state.to_str().unwrap());
-    let init = |more: &[&str]| {
-        let args = ["init", "--config", config_arg, "--state", state_arg];
+/// A host on which `init` makes a network.
+struct Fresh {
+    config: PathBuf,
+    state: PathBuf,
+    _folder: TempDir,
+}
+
+impl Fresh {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            config: folder.path().join("etc/dosp/server.toml"),
+            state: folder.path().join("state"),
+            _folder: folder,
+        }
+    }
+
+    fn init(&self, more: &[&str]) -> Output {
+        let (config, state) = (self.config.to_str().unwrap(), self.state.to_str().unwrap());
+        let args = ["init", "--config", config, "--state", state];
         dosp_server(&args).args(more).output().unwrap()
-    };
+    }
+}
+
+#[test]
+fn init_makes_a_closed_network() {
+    let host = Fresh::new();
+    let Fresh { config, state, .. } = &host;
+    let config_arg = config.to_str().unwrap();
     let args = ["--network", "7.10.0.{x}", "--name", "home", "--advertise", "hub.example"];
-    let output = init(&args);
+    let output = host.init(&args);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let words = stderr(&output);
     assert!(words.starts_with("warning: 7.10.0.0/24 is public address space"), "{words}");
@@ -101,29 +126,36 @@ fn init_makes_a_closed_network_once() {
         std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o777
     };
     let modes =
-        [&state, &state.join("key"), &state.join("members.redb"), &config].map(|path| mode(path));
+        [state, &state.join("key"), &state.join("members.redb"), config].map(|path| mode(path));
     assert_eq!(modes, [0o700, 0o600, 0o600, 0o644]);
-    let settings = dosp_server::config::Settings::from_file(&config).unwrap();
+    let settings = dosp_server::config::Settings::from_file(config).unwrap();
     settings.check().unwrap();
     assert_eq!((settings.closed, settings.state), (Some(true), Some(state.clone())));
     let list = ["invite", "list", "--config", config_arg, "--socket", "/nonexistent.sock"];
     let output = dosp_server(&list).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+}
 
+#[test]
+fn init_makes_a_network_once_and_replaces_a_configuration_where_it_is_told_to() {
+    let host = Fresh::new();
+    let output = host.init(&["--network", "7.10.0.{x}"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     for more in [&[][..], &["--force"]] {
-        let output = init(more);
+        let output = host.init(more);
         assert_eq!(output.status.code(), Some(1));
         assert!(stderr(&output).starts_with("dosp-server: there is a network already: "));
         assert!(stderr(&output).contains("\nhint: 'dosp-server invite'"));
     }
-    std::fs::remove_dir_all(&state).unwrap();
-    let output = init(&["--open"]);
+    std::fs::remove_dir_all(&host.state).unwrap();
+    let output = host.init(&["--open"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("hint: --force replaces it"), "{}", stderr(&output));
-    let output = init(&["--open", "--force"]);
+    let output = host.init(&["--open", "--force"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(!stderr(&output).contains("warning: "), "{}", stderr(&output));
-    assert_eq!(dosp_server::config::Settings::from_file(&config).unwrap().closed, Some(false));
+    let settings = dosp_server::config::Settings::from_file(&host.config).unwrap();
+    assert_eq!(settings.closed, Some(false));
 }
 
 #[test]
