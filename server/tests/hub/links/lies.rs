@@ -16,6 +16,21 @@ const HONEST: usize = 1;
 /// The liar may lead on to 7.12.0.0/16 and its part of 10.0.0.0/8; the honest one is alone.
 const PEERS: [(&str, &[&str]); 2] =
     [("7.11.0.0/24", &["7.12.0.0/16", "10.0.0.0/9"]), ("7.20.0.0/24", &[])];
+/// What the liar claims although it may not: other hubs', nobody's, too much, its own in parts.
+const NOT_THE_LIARS: [&str; 12] = [
+    "7.10.0.0/24",
+    "7.10.0.128/25",
+    "7.20.0.0/24",
+    "7.20.0.0/25",
+    "7.13.0.0/24",
+    "0.0.0.0/8",
+    "7.0.0.0/8",
+    "10.0.0.0/8",
+    "127.0.0.0/8",
+    "224.0.0.0/4",
+    "7.11.0.0/25",
+    "7.8.0.0/13",
+];
 
 fn network(text: &str) -> Network {
     text.parse().unwrap()
@@ -48,22 +63,8 @@ async fn claims_of_what_is_not_its_own_are_not_believed() {
     let (mut liar, _honest) = (linked.link(LIAR).await, linked.link(HONEST).await);
     let other = HubId::from([9; 4]);
     let mut claims = vec![liar.claim(network("7.11.0.0/24"), &[])];
-    let not_its_own = [
-        "7.10.0.0/24",
-        "7.10.0.128/25",
-        "7.20.0.0/24",
-        "7.20.0.0/25",
-        "7.13.0.0/24",
-        "0.0.0.0/8",
-        "7.0.0.0/8",
-        "10.0.0.0/8",
-        "127.0.0.0/8",
-        "224.0.0.0/4",
-        "7.11.0.0/25",
-        "7.8.0.0/13",
-    ];
     claims.extend(
-        not_its_own.iter().filter_map(|text| Some(liar.claim(text.parse().ok()?, &[other]))),
+        NOT_THE_LIARS.iter().filter_map(|text| Some(liar.claim(text.parse().ok()?, &[other]))),
     );
     let mut wrong_paths = vec![
         liar.claim(network("7.12.1.0/24"), &[other, other]),
