@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use dosp_tests::{Agent, Hub, Net, needs_root, wait_until};
+use dosp_tests::{Agent, Host, Hub, Net, needs_root, wait_until};
 
 use crate::common::doctor;
 
@@ -28,7 +28,17 @@ fn what_is_in_the_way_of_a_running_agent_is_named() -> Result<()> {
     for check in ["tun", "names"] {
         of_another_hub.has(check, "skipped", &["may be", "an agent that is in another network"])?;
     }
+    where_names_are_lost(host)?;
+    where_a_firewall_stands(host, &agents)?;
+    where_the_tun_is_changed(host)?;
 
+    hub.kill()?;
+    agents[0].wait_until_lost(NEWS)?;
+    let words = ["198.18.0.1:7744 refuses connections", "is the hub running"];
+    doctor(host, "", "")?.names("tcp", "fail", 3, &words)
+}
+
+fn where_names_are_lost(host: &Host) -> Result<()> {
     let names = host.names()?;
     let (others, _) = names.split_once("# BEGIN").context("no block")?;
     fs::write(host.ns.hosts_file(), others)?;
@@ -42,7 +52,11 @@ fn what_is_in_the_way_of_a_running_agent_is_named() -> Result<()> {
     // The hub's name stands in that file, too.
     doctor(host, "", "")?.has("names", "fail", &words)?;
     fs::remove_file(&nsswitch)?;
+    Ok(())
+}
 
+/// The advice lets bob in, who is the second of them.
+fn where_a_firewall_stands(host: &Host, agents: &[Agent]) -> Result<()> {
     let chain = "type filter hook input priority 0; policy drop; \
                  ct state established,related accept; iifname { lo, up0 } accept;";
     host.ns.sh(&format!("nft 'table inet guard {{ chain input {{ {chain} }}; }}'"))?.ok()?;
@@ -52,19 +66,17 @@ fn what_is_in_the_way_of_a_running_agent_is_named() -> Result<()> {
     doctor(host, "", "")?.names("firewall", "warn", 0, &words)?;
     host.ns.sh(fix)?.ok()?;
     agents[1].ping(&agents[0].vip)?;
-    doctor(host, "", "")?.is_healthy(&[])?;
+    doctor(host, "", "")?.is_healthy(&[])
+}
 
+/// It has no address afterwards.
+fn where_the_tun_is_changed(host: &Host) -> Result<()> {
     host.ns.sh("ip link set dosp0 mtu 1300")?.ok()?;
     let words = ["MTU of 1300, and the agent gave it 1420", "start the agent again"];
     doctor(host, "", "")?.names("mtu", "warn", 0, &words)?;
     host.ns.sh("ip link set dosp0 mtu 1420 && ip addr flush dev dosp0")?.ok()?;
     let words = ["dosp0 has lost the agent's address", "'dosp-agent up' again"];
-    doctor(host, "", "")?.names("tun", "fail", 1, &words)?;
-
-    hub.kill()?;
-    agents[0].wait_until_lost(NEWS)?;
-    let words = ["198.18.0.1:7744 refuses connections", "is the hub running"];
-    doctor(host, "", "")?.names("tcp", "fail", 3, &words)
+    doctor(host, "", "")?.names("tun", "fail", 1, &words)
 }
 
 #[test]
