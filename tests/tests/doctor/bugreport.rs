@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
@@ -21,11 +22,7 @@ fn report_has_what_helps_and_no_secret() -> Result<()> {
     let join_string = hub.invite(&["--name", "alice"])?;
     host.join(&join_string)?;
     let canary = NetworkSecret::generate(&mut StdRng::seed_from_u64(8)).to_text().to_string();
-    let secret_file = net.dir().join("secret");
-    fs::write(&secret_file, format!("{canary}\n"))?;
-    fs::set_permissions(&secret_file, fs::Permissions::from_mode(0o600))?;
-    let config = net.dir().join("alice.toml").display().to_string();
-    fs::write(&config, format!("secret_file = \"{}\"\n", secret_file.display()))?;
+    let config = config_with_secret(net.dir(), &canary)?;
     let with = |args: &[&str]| host.agent(&[args, &["--config", &config]].concat());
 
     // The join key is not used up yet.
@@ -65,6 +62,16 @@ fn report_has_what_helps_and_no_secret() -> Result<()> {
     with(&args)?.exits(1)?.says(&["\nhint: name another file"])?;
     host.agent(&["down"])?.ok()?;
     Ok(())
+}
+
+/// A configuration file that names the file of a secret.
+fn config_with_secret(dir: &Path, secret: &str) -> Result<String> {
+    let secret_file = dir.join("secret");
+    fs::write(&secret_file, format!("{secret}\n"))?;
+    fs::set_permissions(&secret_file, fs::Permissions::from_mode(0o600))?;
+    let config = dir.join("alice.toml").display().to_string();
+    fs::write(&config, format!("secret_file = \"{}\"\n", secret_file.display()))?;
+    Ok(config)
 }
 
 /// The bytes of a secret in hexadecimal and in base64, alone and within other bytes.
