@@ -41,6 +41,7 @@ fn main() {
     splitter();
     tunnel();
     tunnel_v2();
+    tunnel_v2_sessions();
     vnet_header();
 }
 
@@ -259,9 +260,13 @@ fn splitter() {
     write("splitter", "tcp_with_options", &[&[0, 4, 0, 255][..], &options].concat());
 }
 
+/// A step of the targets of tunnels: a side seals so many frames.
+fn seal(side: u8, number: u8) -> [u8; 4] {
+    [0, side, number, 16]
+}
+
 fn tunnel() {
     // After the way in which the tunnel was opened: the steps. Records 0 and 1 are the hellos.
-    let seal = |side: u8, number: u8| [0, side, number, 16];
     let traffic = [&[0][..], &seal(0, 3), &seal(1, 2), &[1, 2, 1, 1, 3, 1, 1, 5, 0, 1, 4, 1]];
     write("tunnel", "traffic", &traffic.concat());
     let crossed = [&[1][..], &seal(0, 1), &seal(1, 1), &[1, 2, 1, 1, 3, 0, 1, 2, 1, 1, 3, 1]];
@@ -287,9 +292,8 @@ fn tunnel() {
     write("tunnel", "garbage_makes_it_reopen", &reopened.concat());
 }
 
+/// Who opened it, then the steps. Record 0 is what was sent last.
 fn tunnel_v2() {
-    // Who opened it, then the steps. Record 0 is what was sent last.
-    let seal = |side: u8, number: u8| [0, side, number, 16];
     let traffic = [&[0][..], &seal(0, 3), &seal(1, 2), &[1, 0, 0, 1, 1, 0, 1, 4, 1, 1, 2, 1]];
     write("tunnel_v2", "traffic", &traffic.concat());
     let doubled = [&[1][..], &seal(0, 79), &[8, 79, 1, 8, 79, 1, 1, 5, 1, 1, 5, 0]];
@@ -307,6 +311,9 @@ fn tunnel_v2() {
     let replayed =
         [1, 1, 3, 0, 1, 3, 1, 1, 2, 0, 1, 2, 1, 1, 1, 0, 1, 1, 1, 1, 0, 0, 1, 0, 1, 9, 0, 1];
     write("tunnel_v2", "replayed_handshake", &replayed);
+    let crossed =
+        [&[0, 12, 0, 12, 1, 9, 0, 1, 9, 1, 1, 9, 0, 0, 9, 1, 0, 8, 9, 0, 8, 9, 1][..], &seal(1, 1)];
+    write("tunnel_v2", "crossed", &crossed.concat());
     let kinds = [7, 0, 0, 18].into_iter().chain(*b"{\"name\":\"other-1\"}").chain([1, 0, 1]);
     let super_packet = [7, 0, 3, 2, b'h', b'i', 1, 0, 1];
     let echo = [7, 1, 4, 11, 1, 0, 0, 0, 0, 0, 0, 0, 7, b'h', b'i', 1, 0, 0];
@@ -315,6 +322,12 @@ fn tunnel_v2() {
         "kinds",
         &[vec![0], kinds.collect(), super_packet.to_vec(), echo.to_vec()].concat(),
     );
+    let garbage = [&[6, 0, 40][..], &[0xD2; 40]].concat();
+    write("tunnel_v2", "garbage", &[vec![0], garbage.repeat(3)].concat());
+}
+
+/// As above, for sessions that end, by time or by being forgotten, and for those that come after them.
+fn tunnel_v2_sessions() {
     let worn = [
         &[0][..],
         &seal(0, 3),
@@ -330,14 +343,9 @@ fn tunnel_v2() {
     let late =
         [&[1][..], &seal(0, 9), &[12, 0, 9, 0, 1, 9, 1, 1, 9, 0, 1, 8, 12, 1, 10, 61, 1, 8, 20, 1]];
     write("tunnel_v2", "frames_of_the_session_before", &late.concat());
-    let crossed =
-        [&[0, 12, 0, 12, 1, 9, 0, 1, 9, 1, 1, 9, 0, 0, 9, 1, 0, 8, 9, 0, 8, 9, 1][..], &seal(1, 1)];
-    write("tunnel_v2", "crossed", &crossed.concat());
     let forgotten =
         [&[0][..], &seal(1, 2), &[13, 0, 8, 2, 0, 11, 0x1F, 0x40, 14, 1], &seal(0, 2), &[9, 1, 1]];
     write("tunnel_v2", "forgotten", &forgotten.concat());
-    let garbage = [&[6, 0, 40][..], &[0xD2; 40]].concat();
-    write("tunnel_v2", "garbage", &[vec![0], garbage.repeat(3)].concat());
 }
 
 /// Header and packet; the target puts length and checksum of IPv4 right by itself.
