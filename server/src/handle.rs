@@ -32,7 +32,7 @@ impl HubHandle {
     /// What the hub is doing.
     #[must_use]
     pub fn status(&self) -> Status {
-        let HubReport { sessions, num_frames: (rx_frames, tx_frames), num_members, num_strangers } =
+        let HubReport { sessions, num_frames, num_bytes, num_members, num_strangers } =
             self.shared.report(Instant::now());
         let identity = self.shared.membership.as_ref().map(|membership| &membership.identity);
         Status {
@@ -43,8 +43,10 @@ impl HubHandle {
             listen: self.local_addrs.clone(),
             up_for_ns: nanos(self.shared.functions.uptime()),
             compression: self.shared.compression,
-            rx_frames,
-            tx_frames,
+            rx_frames: num_frames.0,
+            tx_frames: num_frames.1,
+            rx_bytes: num_bytes.0,
+            tx_bytes: num_bytes.1,
             sessions_cut: self.shared.num_cut.load(Ordering::Relaxed),
             dropped: self.shared.drops.get().by_name().collect(),
             fingerprint: identity.map(|identity| identity.public().fingerprint().to_string()),

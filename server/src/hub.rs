@@ -68,6 +68,8 @@ pub struct Hub {
     hsk: Hsk,
     /// Frames from and to sessions that have ended.
     num_past_frames: (u64, u64),
+    /// Their bytes.
+    num_past_bytes: (u64, u64),
     next_id: u64,
     log_limit: TokenBucket,
     num_suppressed: u64,
@@ -88,6 +90,7 @@ impl Hub {
             members: None,
             hsk: Hsk::OURS,
             num_past_frames: (0, 0),
+            num_past_bytes: (0, 0),
             next_id: 1,
             log_limit: TokenBucket::new(LOGGED_PER_SECOND, LOGGED_PER_SECOND),
             num_suppressed: 0,

@@ -29,6 +29,16 @@ const CUT: Family<0> = Family::counter(
 const RX_FRAMES: Family<0> =
     Family::counter("dosp_hub_rx_frames_total", [], "Frames from sessions.");
 const TX_FRAMES: Family<0> = Family::counter("dosp_hub_tx_frames_total", [], "Frames to sessions.");
+const RX_BYTES: Family<0> = Family::counter(
+    "dosp_hub_rx_bytes_total",
+    [],
+    "Bytes of the frames from sessions, before compression.",
+);
+const TX_BYTES: Family<0> = Family::counter(
+    "dosp_hub_tx_bytes_total",
+    [],
+    "Bytes of the frames to sessions, before compression.",
+);
 const DROPPED: Family<1> = Family::counter(
     "dosp_hub_dropped_total",
     ["reason"],
@@ -61,6 +71,16 @@ const LINK_RX_FRAMES: Family<1> =
     Family::counter("dosp_hub_link_rx_frames_total", ["network"], "Frames from this peer.");
 const LINK_TX_FRAMES: Family<1> =
     Family::counter("dosp_hub_link_tx_frames_total", ["network"], "Frames to this peer.");
+const LINK_RX_BYTES: Family<1> = Family::counter(
+    "dosp_hub_link_rx_bytes_total",
+    ["network"],
+    "Bytes of the frames from this peer.",
+);
+const LINK_TX_BYTES: Family<1> = Family::counter(
+    "dosp_hub_link_tx_bytes_total",
+    ["network"],
+    "Bytes of the frames to this peer.",
+);
 const LINK_DROPPED: Family<1> = Family::counter(
     "dosp_hub_link_dropped_total",
     ["network"],
@@ -108,6 +128,8 @@ fn expose_hub(status: &Status, exposition: &mut Exposition) {
     exposition.single(&CUT, status.sessions_cut);
     exposition.single(&RX_FRAMES, status.rx_frames);
     exposition.single(&TX_FRAMES, status.tx_frames);
+    exposition.single(&RX_BYTES, status.rx_bytes);
+    exposition.single(&TX_BYTES, status.tx_bytes);
     exposition.family(&DROPPED, status.dropped.iter().map(|(reason, count)| ([reason], count)));
 }
 
@@ -141,6 +163,8 @@ fn expose_links(peers: &Peers, exposition: &mut Exposition) {
     add(&LINK_UP, |peer| Some((peer.state == LinkState::Up).into()));
     add(&LINK_RX_FRAMES, |peer| Some(peer.rx_frames));
     add(&LINK_TX_FRAMES, |peer| Some(peer.tx_frames));
+    add(&LINK_RX_BYTES, |peer| Some(peer.rx_bytes));
+    add(&LINK_TX_BYTES, |peer| Some(peer.tx_bytes));
     add(&LINK_DROPPED, |peer| Some(peer.dropped_frames));
     add(&LINK_QUEUED, |peer| Some(peer.queued_bytes));
     add(&LINK_DELIVERY, |peer| peer.delivery_rate);

@@ -35,7 +35,7 @@ fn status_shows_the_hub_and_its_sessions() -> Result<()> {
         ensure!(session["admin"] == false && session["hash"].is_null(), "{status}");
     }
     for object in [&status, &sessions[0], &sessions[1]] {
-        for count in ["up_for_ns", "rx_frames", "tx_frames"] {
+        for count in ["up_for_ns", "rx_frames", "tx_frames", "rx_bytes", "tx_bytes"] {
             ensure!(object[count].as_u64().is_some_and(|count| count > 0), "{count}: {object}");
         }
     }

@@ -168,6 +168,8 @@ fn hub_agrees_with_its_status(scene: &Scene) -> Result<()> {
         for (value, name) in [
             (&status["rx_frames"], "dosp_hub_rx_frames_total"),
             (&status["tx_frames"], "dosp_hub_tx_frames_total"),
+            (&status["rx_bytes"], "dosp_hub_rx_bytes_total"),
+            (&status["tx_bytes"], "dosp_hub_tx_bytes_total"),
             (&status["sessions_cut"], "dosp_hub_sessions_cut_total"),
             (&status["members"], "dosp_hub_members"),
             (&status["strangers"], "dosp_hub_strangers"),
@@ -191,11 +193,14 @@ fn hub_agrees_with_its_status(scene: &Scene) -> Result<()> {
     agree(&of_status, &|| scene.scrape_hub())?;
     let scrape = scene.scrape_hub()?;
     ensure!(scrape.by_label("dosp_hub_links")["up"] == 1.0, "{}", scrape.text);
-    ensure!(
-        scrape.by_label("dosp_hub_link_tx_frames_total")[&network(1)] > 100.0,
-        "{}",
-        scrape.text
-    );
+    for (name, least) in [
+        ("dosp_hub_link_tx_frames_total", 100.0),
+        ("dosp_hub_link_tx_bytes_total", 1e6),
+        ("dosp_hub_link_rx_bytes_total", 1e3),
+    ] {
+        ensure!(scrape.by_label(name)[&network(1)] > least, "{name}: {}", scrape.text);
+    }
+    ensure!(scrape.single("dosp_hub_rx_bytes_total")? > 1e6, "{}", scrape.text);
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use dosp_console::units::bytes;
 use dosp_console::watch::parse_interval;
 use dosp_server::control::DEFAULT_SOCKET;
 use dosp_server::control::client::{self, ControlError};
@@ -81,6 +82,7 @@ fn in_words(status: &Status) -> String {
         format!("listen   {}", listen.join(" ")),
         format!("up       {}", seconds(status.up_for_ns)),
         format!("frames   {} received, {} sent", status.rx_frames, status.tx_frames),
+        format!("bytes    {} received, {} sent", bytes(status.rx_bytes), bytes(status.tx_bytes)),
     ];
     if !dropped.is_empty() {
         lines.push(format!("dropped  {}", dropped.join(", ")));
@@ -127,7 +129,7 @@ mod tests {
     const JSON: &str = concat!(
         r#"{"schema":"dosp.hub-status/1","version":"0.1.0","name":"home","network":"10.1.2.0/24","#,
         r#""listen":["0.0.0.0:7744"],"up_for_ns":90000000000,"compression":false,"rx_frames":5,"#,
-        r#""tx_frames":6,"sessions_cut":0,"dropped":{"queue_delay":7,"queue_full":8},"#,
+        r#""tx_frames":6,"rx_bytes":512,"tx_bytes":7000,"sessions_cut":0,"dropped":{"queue_delay":7,"queue_full":8},"#,
         r#""fingerprint":"OLGW5-BBCYQ-D7W3I-JQ2IP","closed":true,"#,
         r#""members":3,"strangers":2,"tasks":11,"sessions":[{"vip":"10.1.2.2","name":"bob","#,
         r#""addr":"192.0.2.7:5000","admin":true,"hash":null,"up_for_ns":60000000000,"#,
@@ -142,6 +144,7 @@ version  0.1.0
 listen   0.0.0.0:7744
 up       1m 30s
 frames   5 received, 6 sent
+bytes    512 B received, 7.0 kB sent
 dropped  queue_delay 7, queue_full 8
 key      OLGW5-BBCYQ-D7W3I-JQ2IP
 members  3, members only
@@ -165,6 +168,6 @@ clients  2
         let status = Status { name, fingerprint, closed: false, dropped, sessions, ..status };
         let words = in_words(&status);
         assert!(words.starts_with("hub      10.1.2.1 of 10.1.2.0/24\n"), "{words}");
-        assert!(words.ends_with("6 sent\nclients  0"), "{words}");
+        assert!(words.ends_with("7.0 kB sent\nclients  0"), "{words}");
     }
 }

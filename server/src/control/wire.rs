@@ -88,6 +88,12 @@ pub struct Status {
     pub rx_frames: u64,
     /// Frames to them.
     pub tx_frames: u64,
+    /// Bytes of the frames from them, before compression.
+    #[serde(default)]
+    pub rx_bytes: u64,
+    /// Bytes of the frames to them.
+    #[serde(default)]
+    pub tx_bytes: u64,
     /// Sessions cut because they read nothing, or too little for those who waited for them.
     pub sessions_cut: u64,
     /// Frames of flows that were dropped, by reason.

@@ -17,6 +17,8 @@ pub struct HubReport {
     pub sessions: Vec<SessionReport>,
     /// Frames from and to all sessions that there have been.
     pub num_frames: (u64, u64),
+    /// Their bytes.
+    pub num_bytes: (u64, u64),
     /// How many members there are, connected or not.
     pub num_members: usize,
     /// How many connections have not joined a closed hub yet.
@@ -65,6 +67,7 @@ impl Hub {
         HubReport {
             sessions: sessions.map(report).collect(),
             num_frames: self.num_frames(),
+            num_bytes: self.num_bytes(),
             num_members: self
                 .members
                 .as_ref()
@@ -81,9 +84,12 @@ impl Hub {
     /// Frames from and to all sessions that there have been.
     #[must_use]
     pub fn num_frames(&self) -> (u64, u64) {
-        let num_frames = self.sessions.values().map(Session::num_frames);
-        num_frames
-            .fold(self.num_past_frames, |(rx, tx), (more_rx, more_tx)| (rx + more_rx, tx + more_tx))
+        self.sessions.values().map(Session::num_frames).fold(self.num_past_frames, plus)
+    }
+
+    /// Bytes of these frames.
+    fn num_bytes(&self) -> (u64, u64) {
+        self.sessions.values().map(Session::num_bytes).fold(self.num_past_bytes, plus)
     }
 }
 
@@ -101,8 +107,12 @@ impl Session {
         (rx.load(Ordering::Relaxed), tx.load(Ordering::Relaxed))
     }
 
-    fn num_bytes(&self) -> (u64, u64) {
+    pub(super) fn num_bytes(&self) -> (u64, u64) {
         let FrameCounters { rx_bytes, tx_bytes, .. } = &*self.counters;
         (rx_bytes.load(Ordering::Relaxed), tx_bytes.load(Ordering::Relaxed))
     }
+}
+
+pub(super) const fn plus((rx, tx): (u64, u64), (more_rx, more_tx): (u64, u64)) -> (u64, u64) {
+    (rx + more_rx, tx + more_tx)
 }

@@ -10,6 +10,7 @@ use dosp_proto::vip::Vip;
 
 use super::admin::source_of;
 use super::members::Shown;
+use super::report::plus;
 use super::{Hub, SessionId, exit_frame};
 use crate::members::record::Row;
 
@@ -148,9 +149,8 @@ impl Hub {
             self.by_vip.remove(&vip);
             self.release(vip);
         }
-        let (rx, tx) = session.num_frames();
-        self.num_past_frames.0 += rx;
-        self.num_past_frames.1 += tx;
+        self.num_past_frames = plus(self.num_past_frames, session.num_frames());
+        self.num_past_bytes = plus(self.num_past_bytes, session.num_bytes());
         Some((vip, rows.unwrap_or_default()))
     }
 

@@ -154,6 +154,27 @@ fn session_info_tells_age_and_frames() {
 }
 
 #[test]
+fn totals_have_the_frames_and_bytes_of_sessions_that_are_gone() {
+    let mut bench = Bench::new("7.10.0.{x}");
+    let sessions = [bench.admit(), bench.admit()];
+    for (session, count) in sessions.iter().zip([1, 10]) {
+        session.counters.rx.store(count, Ordering::Relaxed);
+        session.counters.tx.store(2 * count, Ordering::Relaxed);
+        session.counters.rx_bytes.store(300 * count, Ordering::Relaxed);
+        session.counters.tx_bytes.store(4000 * count, Ordering::Relaxed);
+    }
+    let totals = |bench: &Bench| {
+        let report = bench.hub.report(bench.now);
+        (report.sessions.len(), report.num_frames, report.num_bytes)
+    };
+    assert_eq!(totals(&bench), (2, (11, 22), (3300, 44_000)));
+    bench.hub.remove(sessions[1].id, 0).unwrap();
+    assert_eq!(totals(&bench), (1, (11, 22), (3300, 44_000)));
+    assert_eq!(bench.hub.remove(sessions[1].id, 0), None);
+    assert_eq!(totals(&bench), (1, (11, 22), (3300, 44_000)), "counted once");
+}
+
+#[test]
 fn unknown_type_is_reported_with_its_byte() {
     let mut bench = Bench::new("7.10.0.{x}");
     let id = bench.admit().id;

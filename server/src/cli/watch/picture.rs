@@ -15,7 +15,7 @@ const LABEL_LEN: usize = 9;
 /// A picture of at most `size`.
 pub(super) fn draw(change: &Change<'_, Snapshot>, size: Size) -> Vec<Line> {
     let clients = Client::all(change);
-    let mut lines = vec![title(change.now), members(change.now), rates(change, &clients)];
+    let mut lines = vec![title(change.now), members(change.now), rates(change)];
     lines.push(Line::default());
     let links = links(&Link::all(change), Size { height: size.height / 3, ..size });
     let room = size.height.saturating_sub(lines.len() + links.len());
@@ -89,8 +89,8 @@ fn members(snapshot: &Snapshot) -> Line {
     labelled("clients").with(Style::Plain, words)
 }
 
-fn rates(change: &Change<'_, Snapshot>, clients: &[Client<'_>]) -> Line {
-    let [rx, tx] = traffic(change, clients).map(bit_rate);
+fn rates(change: &Change<'_, Snapshot>) -> Line {
+    let [rx, tx] = traffic(change).map(bit_rate);
     let frames = change.rate(|snapshot| Some(snapshot.status.rx_frames));
     let line = labelled("now").with(Style::Plain, format!("in {rx}, out {tx}, "));
     let drops = drops(change);
@@ -104,12 +104,11 @@ fn rates(change: &Change<'_, Snapshot>, clients: &[Client<'_>]) -> Line {
     line.with(Style::Warn, format!("drops: {}", drops.join(", ")))
 }
 
-/// Bytes from all clients and to them in a second. Those that came or went between do not count.
-fn traffic(change: &Change<'_, Snapshot>, clients: &[Client<'_>]) -> [Option<f64>; 2] {
-    let is_known = change.before.is_some();
-    let rx = clients.iter().filter_map(|client| client.rx).sum();
-    let tx = clients.iter().filter_map(|client| client.tx).sum();
-    [is_known.then_some(rx), is_known.then_some(tx)]
+/// Bytes from all clients and to them in a second, also of those that came or went between.
+fn traffic(change: &Change<'_, Snapshot>) -> [Option<f64>; 2] {
+    let rx = change.rate(|snapshot| Some(snapshot.status.rx_bytes));
+    let tx = change.rate(|snapshot| Some(snapshot.status.tx_bytes));
+    [rx, tx]
 }
 
 /// What is being dropped, by reason, the most frequent first.
@@ -126,7 +125,7 @@ fn drops<'a>(change: &Change<'a, Snapshot>) -> Vec<(&'a str, f64)> {
 /// A line for the hub, one for each client with traffic, and one for each link.
 pub(super) fn lines(change: &Change<'_, Snapshot>) -> Vec<String> {
     let clients = Client::all(change);
-    let [rx, tx] = traffic(change, &clients).map(bit_rate);
+    let [rx, tx] = traffic(change).map(bit_rate);
     let drops = change.before.is_some().then(|| drops(change).iter().map(|(_, rate)| rate).sum());
     let frames = change.rate(|snapshot| Some(snapshot.status.rx_frames));
     let hub = format!(

@@ -43,8 +43,8 @@ pub(super) const LINK_COLUMNS: [Column; 9] = [
 #[derive(Debug)]
 pub(super) struct Client<'a> {
     session: &'a SessionStatus,
-    pub(super) rx: Option<f64>,
-    pub(super) tx: Option<f64>,
+    rx: Option<f64>,
+    tx: Option<f64>,
 }
 
 impl<'a> Client<'a> {

@@ -11,6 +11,8 @@ fn looks() -> (Snapshot, Snapshot) {
     let now = Snapshot { status, peers };
     let mut before = now.clone();
     before.status.rx_frames -= 500;
+    before.status.rx_bytes -= 1_500_000;
+    before.status.tx_bytes -= 250;
     before.status.dropped.insert("queue_delay".to_owned(), 1);
     let [bob, carol] = before.status.sessions.first_chunk_mut().unwrap();
     (bob.rx_bytes, bob.tx_bytes) = (0, 0);
@@ -74,7 +76,7 @@ fn lines_name_whoever_was_busy() {
     let (before, now) = looks();
     let change = Change { now: &now, before: Some((&before, Duration::from_millis(500))) };
     let expected = [
-        "hub clients 2 in 16.0 Mbit/s out 3.20 kbit/s frames 1.00k/s drops 12/s",
+        "hub clients 2 in 24.0 Mbit/s out 4.00 kbit/s frames 1.00k/s drops 12/s",
         "client bob 10.1.2.2 192.0.2.7:5000 in 16.0 Mbit/s out 3.20 kbit/s queued 3.0 kB rtt 25.0 ms",
         "link lab 10.8.0.0/16 up in 1.44 Mbit/s out 0 queued 1.5 kB rtt 12.3 ms drops 4.0/s",
         "link - 10.9.0.0/24 waiting in 0 out 0 queued 0 B rtt - drops 0",
