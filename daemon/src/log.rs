@@ -5,6 +5,7 @@
 //! daemon writes so many in a second and no more, because some are written whenever somebody out there
 //! wants it.
 
+mod causes;
 mod fields;
 mod journal;
 mod limiter;

@@ -11,6 +11,7 @@ use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::causes::Causes;
 use super::limiter::Limiter;
 use super::{LogFormat, Style};
 
@@ -117,6 +118,9 @@ where
         }
         if line.ends_with('\n') {
             line.pop();
+        }
+        if matches!(self.form, Form::Json(_)) {
+            Causes::of(event).tell(&mut line)?;
         }
         if num_unlogged > 0 {
             self.tell_unlogged(&mut line, num_unlogged)?;

@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -116,6 +117,35 @@ fn whatever_is_logged_is_one_line_without_control_characters() {
             }
         }
     }
+}
+
+/// An error with what it says, and its cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Because(&'static str, #[source] Option<Box<Self>>);
+
+#[test]
+fn causes_of_errors_are_told_in_both_formats() {
+    let alone = Because("the disk is full", None);
+    let middle = Because(NASTY, Some(Box::new(Because("\"the disk\" is full", None))));
+    let chain = Because("members are not stored", Some(Box::new(middle)));
+    let say = || {
+        let (reason, error): (&(dyn Error + 'static), &(dyn Error + 'static)) = (&chain, &alone);
+        let _entered = info_span!("session", id = 3).entered();
+        warn!(reason, error, "session down");
+    };
+    let text = logged(HUMAN, say);
+    assert!(text.contains("reason=members are not stored reason.sources=[a\\n"), "{text}");
+    assert!(text.ends_with("\"the disk\" is full] error=the disk is full\n"), "{text}");
+    let text = logged(JSON, say);
+    let object = &objects(&text)[0];
+    assert_eq!(object["reason"], "members are not stored");
+    assert_eq!(object["reason.sources"], serde_json::json!([NASTY, "\"the disk\" is full"]));
+    assert_eq!(object["error"], "the disk is full");
+    assert_eq!(object.get("error.sources"), None, "it has no cause");
+    assert_eq!(object["span"]["id"], 3);
+    let line = text.strip_suffix('\n').unwrap();
+    assert!(!line.contains(char::is_control), "{line:?}");
 }
 
 /// `line` without the sequences by which the library sets colours; any other one stays.
