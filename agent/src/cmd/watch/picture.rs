@@ -111,40 +111,32 @@ fn queue(status: &Status) -> Option<Line> {
 }
 
 fn rates(change: &Change<'_, Status>, rows: &[Row<'_>]) -> Line {
-    let [rx, tx] = traffic(rows, change.before.is_some());
-    let line =
-        labelled("now").with(Style::Plain, format!("in {}, out {}, ", bit_rate(rx), bit_rate(tx)));
-    let drops = drops(change);
-    if drops.is_empty() {
-        return line.with(Style::Plain, "no drops");
+    let [rx, tx] = traffic(change, rows).map(bit_rate);
+    let line = labelled("now").with(Style::Plain, format!("in {rx}, out {tx}, "));
+    match drops(change) {
+        None => line.with(Style::Plain, "drops -"),
+        Some(drops) if drops.is_empty() => line.with(Style::Plain, "no drops"),
+        Some(drops) => {
+            let drop = |(reason, rate)| format!("{} {}", printable(reason), frequency(Some(rate)));
+            let drops: Vec<_> = drops.into_iter().map(drop).collect();
+            line.with(Style::Warn, format!("drops: {}", drops.join(", ")))
+        }
     }
-    let drops: Vec<_> = drops
-        .into_iter()
-        .map(|(reason, rate)| format!("{} {}", printable(reason), frequency(Some(rate))))
-        .collect();
-    line.with(Style::Warn, format!("drops: {}", drops.join(", ")))
 }
 
 /// What is being dropped, by reason, the most frequent first.
-fn drops<'a>(change: &Change<'a, Status>) -> Vec<(&'a str, f64)> {
-    let reasons = change.now.dropped.keys().filter_map(|reason| {
-        // A reason that was never seen before has no counter yet.
-        let rate = change.rate(|status| Some(status.dropped.get(reason).copied().unwrap_or(0)))?;
-        Some((reason.as_str(), rate))
-    });
-    let mut drops: Vec<_> = reasons.filter(|(_, rate)| *rate > 0.0).collect();
-    drops.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    drops
+fn drops<'a>(change: &Change<'a, Status>) -> Option<Vec<(&'a str, f64)>> {
+    change.rates(|status| &status.dropped)
 }
 
 /// A line for the link, and one for each peer with which there was something.
 pub(super) fn lines(change: &Change<'_, Status>) -> Vec<String> {
     let status = change.now;
     let rows = Row::all(change);
-    let [rx, tx] = traffic(&rows, change.before.is_some());
+    let [rx, tx] = traffic(change, &rows);
     let rtt = status.hub_rtt_ns.map_or_else(|| "-".to_owned(), milliseconds);
     let queued = status.queue.as_ref().map_or(0, |queue| queue.bytes);
-    let drops = change.before.is_some().then(|| drops(change).iter().map(|(_, rate)| rate).sum());
+    let drops = drops(change).map(|drops| drops.iter().map(|(_, rate)| rate).sum());
     let link = format!(
         "link {} hub {} rtt {rtt} in {} out {} queued {} drops {}",
         status.state.name(),

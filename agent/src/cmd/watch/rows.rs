@@ -29,6 +29,8 @@ pub(super) const COLUMNS: [Column; 10] = [
 #[derive(Debug)]
 pub(super) struct Row<'a> {
     peer: &'a Peer,
+    /// Also at the look before.
+    was_there: bool,
     is_offline: bool,
     rx: Option<f64>,
     tx: Option<f64>,
@@ -52,6 +54,7 @@ impl<'a> Row<'a> {
             };
             Row {
                 peer,
+                was_there: before.contains_key(&peer.vip),
                 is_offline: offline.contains(&peer.vip),
                 rx: rate(|peer| peer.rx_bytes),
                 tx: rate(|peer| peer.tx_bytes),
@@ -151,8 +154,14 @@ impl<'a> Row<'a> {
 }
 
 /// What all peers together send and are sent in a second, in bytes. Peers that came or went between do not
-/// count.
-pub(super) fn traffic(rows: &[Row<'_>], is_known: bool) -> [Option<f64>; 2] {
-    let sum = |rates: Vec<Option<f64>>| is_known.then(|| rates.into_iter().flatten().sum());
-    [sum(rows.iter().map(|row| row.rx).collect()), sum(rows.iter().map(|row| row.tx).collect())]
+/// count; where all went, another agent has come, and nothing is known.
+pub(super) fn traffic(change: &Change<'_, Status>, rows: &[Row<'_>]) -> [Option<f64>; 2] {
+    let is_known = change
+        .before
+        .is_some_and(|(before, _)| before.peers.is_empty() || rows.iter().any(|row| row.was_there));
+    let sum = |rate: fn(&Row<'_>) -> Option<f64>| {
+        let rates = rows.iter().filter(|row| row.was_there).map(rate);
+        rates.sum::<Option<f64>>().filter(|_| is_known)
+    };
+    [sum(|row| row.rx), sum(|row| row.tx)]
 }

@@ -91,17 +91,19 @@ fn members(snapshot: &Snapshot) -> Line {
 
 fn rates(change: &Change<'_, Snapshot>) -> Line {
     let [rx, tx] = traffic(change).map(bit_rate);
-    let frames = change.rate(|snapshot| Some(snapshot.status.rx_frames));
+    let frames = frequency(change.rate(|snapshot| Some(snapshot.status.rx_frames)));
     let line = labelled("now").with(Style::Plain, format!("in {rx}, out {tx}, "));
-    let drops = drops(change);
-    if drops.is_empty() {
-        return line.with(Style::Plain, format!("no drops, {} frames", frequency(frames)));
+    match drops(change) {
+        None => line.with(Style::Plain, format!("drops -, {frames} frames")),
+        Some(drops) if drops.is_empty() => {
+            line.with(Style::Plain, format!("no drops, {frames} frames"))
+        }
+        Some(drops) => {
+            let drop = |(reason, rate)| format!("{} {}", printable(reason), frequency(Some(rate)));
+            let drops: Vec<_> = drops.into_iter().map(drop).collect();
+            line.with(Style::Warn, format!("drops: {}", drops.join(", ")))
+        }
     }
-    let drops: Vec<_> = drops
-        .into_iter()
-        .map(|(reason, rate)| format!("{} {}", printable(reason), frequency(Some(rate))))
-        .collect();
-    line.with(Style::Warn, format!("drops: {}", drops.join(", ")))
 }
 
 /// Bytes from all clients and to them in a second, also of those that came or went between.
@@ -112,21 +114,15 @@ fn traffic(change: &Change<'_, Snapshot>) -> [Option<f64>; 2] {
 }
 
 /// What is being dropped, by reason, the most frequent first.
-fn drops<'a>(change: &Change<'a, Snapshot>) -> Vec<(&'a str, f64)> {
-    let reasons = change.now.status.dropped.keys().filter_map(|reason| {
-        let count = |it: &Snapshot| Some(it.status.dropped.get(reason).copied().unwrap_or(0));
-        Some((reason.as_str(), change.rate(count)?))
-    });
-    let mut drops: Vec<_> = reasons.filter(|(_, rate)| *rate > 0.0).collect();
-    drops.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    drops
+fn drops<'a>(change: &Change<'a, Snapshot>) -> Option<Vec<(&'a str, f64)>> {
+    change.rates(|snapshot| &snapshot.status.dropped)
 }
 
 /// A line for the hub, one for each client with traffic, and one for each link.
 pub(super) fn lines(change: &Change<'_, Snapshot>) -> Vec<String> {
     let clients = Client::all(change);
     let [rx, tx] = traffic(change).map(bit_rate);
-    let drops = change.before.is_some().then(|| drops(change).iter().map(|(_, rate)| rate).sum());
+    let drops = drops(change).map(|drops| drops.iter().map(|(_, rate)| rate).sum());
     let frames = change.rate(|snapshot| Some(snapshot.status.rx_frames));
     let hub = format!(
         "hub clients {} in {rx} out {tx} frames {} drops {}",

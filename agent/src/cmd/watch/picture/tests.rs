@@ -46,8 +46,34 @@ fn narrow_picture_has_whom_and_how_much() {
 fn first_look_knows_no_rates() {
     let (_, now) = looks();
     let picture = drawn(None, &now, 100, 30);
-    assert!(picture.contains("now    in -, out -, no drops\n"), "{picture}");
+    assert!(picture.contains("now    in -, out -, drops -\n"), "{picture}");
     assert_eq!(lines(&Change::first(&now)).len(), 1, "no peer is known to be busy");
+}
+
+#[test]
+fn sum_is_unknown_after_another_agent_has_begun_to_count() {
+    let (before, now) = looks();
+    let sums = |before: &Status, now: &Status| -> String {
+        let before = Some((before, Duration::from_millis(500)));
+        let line = lines(&Change { now, before }).remove(0);
+        ["in ", "out ", "drops "]
+            .map(|label| line.split_once(label).unwrap().1.split(' ').next().unwrap())
+            .join(" ")
+    };
+    assert_eq!(sums(&now, &now), "0 0 0");
+    let mut restarted = now.clone();
+    restarted.dropped.clear();
+    restarted.peers.truncate(1);
+    restarted.peers[0].rx_bytes = 0;
+    assert_eq!(sums(&now, &restarted), "- 0 -");
+    restarted.peers.clear();
+    assert_eq!(sums(&now, &restarted), "- - -");
+    assert_eq!(sums(&restarted, &restarted), "0 0 0", "there was nobody");
+    let mut fewer = now.clone();
+    fewer.peers.truncate(1);
+    assert_eq!(sums(&now, &fewer), "0 0 0", "who went does not count");
+    assert_eq!(sums(&fewer, &now), "0 0 0", "nor who came");
+    assert_ne!(sums(&before, &now), sums(&now, &now));
 }
 
 #[test]
@@ -93,7 +119,7 @@ fn lines_name_whoever_was_busy() {
     let (before, now) = looks();
     let change = Change { now: &now, before: Some((&before, Duration::from_millis(500))) };
     let expected = [
-        "link up hub hub.example.org:7744 rtt 12.3 ms in 198 kbit/s out 100 Mbit/s queued 6.1 kB drops 34/s",
+        "link up hub hub.example.org:7744 rtt 12.3 ms in 198 kbit/s out - queued 6.1 kB drops 34/s",
         "peer bob 7.10.0.3 direct in 198 kbit/s out 100 Mbit/s rtt 31.4 ms queued 0 B drops 2.0/s",
     ];
     assert_eq!(lines(&change), expected);

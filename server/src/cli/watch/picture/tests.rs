@@ -72,6 +72,18 @@ fn hub_without_clients_says_so() {
 }
 
 #[test]
+fn hub_that_began_anew_has_no_rates_yet() {
+    let (_, before) = looks();
+    let mut now = before.clone();
+    (now.status.rx_frames, now.status.rx_bytes, now.status.tx_bytes) = (3, 400, 500);
+    now.status.dropped.insert("queue_full".to_owned(), 0);
+    let picture = drawn(&before, &now, 100, 30);
+    assert!(picture.contains("\nnow      in -, out -, drops -, - frames\n"), "{picture}");
+    let change = Change { now: &now, before: Some((&before, Duration::from_millis(500))) };
+    assert_eq!(lines(&change)[0], "hub clients 2 in - out - frames - drops -");
+}
+
+#[test]
 fn lines_name_whoever_was_busy() {
     let (before, now) = looks();
     let change = Change { now: &now, before: Some((&before, Duration::from_millis(500))) };
