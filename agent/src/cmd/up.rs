@@ -1,5 +1,6 @@
 //! `dosp-agent up`: the agent itself.
 
+mod names;
 mod reload;
 mod service;
 
@@ -7,7 +8,6 @@ use std::io::Write;
 use std::sync::Arc;
 
 use dosp_daemon::metrics::Endpoint;
-use dosp_proto::vip::Vip;
 use rand::rngs::StdRng;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -26,9 +26,9 @@ use crate::known_peers::KnownPeers;
 use crate::metrics;
 use crate::netcfg::NetError;
 use crate::node::{Node, NodeConfig, NodeError, NodeHandle};
-use crate::peer_name::PeerName;
 use crate::state::NetworkState;
 use crate::tun::{LinuxTun, TunError};
+use names::keep_names;
 pub(crate) use reload::Reload;
 use service::Service;
 
@@ -111,46 +111,6 @@ async fn keep_hub_key(handle: NodeHandle, state: Arc<NetworkState>, is_joined: b
         Ok(Err(error)) => tracing::error!(%error, "the hub's key is not stored"),
         Err(error) => tracing::error!(%error, "the hub's key is not stored"),
     }
-}
-
-/// Gives the members of the network names on this host, until the node has ended.
-async fn keep_names(
-    mut names: watch::Receiver<Vec<(Vip, PeerName)>>,
-    settings: Settings,
-    hosts: HostsFile,
-) {
-    if !settings.hosts() {
-        return;
-    }
-    let tun = settings.tun().to_owned();
-    // Those that a killed agent left stay no longer than until here.
-    put_names(hosts.clone(), tun.clone(), Vec::new()).await;
-    let mut was_told = false;
-    while names.changed().await.is_ok() {
-        let latest = names.borrow_and_update().clone();
-        let num_left_out = put_names(hosts.clone(), tun.clone(), latest).await;
-        // Once: other hubs decide how long and how often.
-        if num_left_out > 0 && !was_told {
-            tracing::warn!(
-                num_left_out,
-                "/etc/hosts has no room for some names; dosp-agent's own commands know them"
-            );
-            was_told = true;
-        }
-    }
-    put_names(hosts, tun, Vec::new()).await;
-}
-
-/// Returns how many names there is no room for.
-async fn put_names(hosts: HostsFile, tun: String, names: Vec<(Vip, PeerName)>) -> usize {
-    let put = tokio::task::spawn_blocking(move || hosts.write(&tun, &names)).await;
-    let failed = match put {
-        Ok(Ok(num_left_out)) => return num_left_out,
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
-    };
-    tracing::warn!(failed, "/etc/hosts has no names of peers; dosp-agent's own commands know them");
-    0
 }
 
 /// Stores what is known of peers whenever it changes, until the node has ended. The disk may be slow,
@@ -267,37 +227,5 @@ impl From<HostError> for Failure {
             }
             error @ HostError::NotRouted { .. } => Self::new(Exit::NoPrivilege, error),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::test_log::TestLog;
-
-    #[tokio::test]
-    async fn names_without_room_are_told_of_once() {
-        let log = TestLog::start();
-        let dir = TempDir::new().unwrap();
-        let hosts = HostsFile::at(dir.path().join("hosts"));
-        let (tell, names) = watch::channel(Vec::new());
-        let keeping = keep_names(names, Settings::default(), hosts.clone());
-        let telling = async {
-            for count in [20_000, 3, 21_000] {
-                let name = |i: u32| (Vip::from(0x0A01_0000 + i), format!("{i:0>63}.berlin"));
-                let names = (0..count).map(name).map(|(vip, name)| (vip, name.parse().unwrap()));
-                tell.send_replace(names.collect());
-                let is_long = || std::fs::read(hosts.path()).is_ok_and(|text| text.len() > 1_000);
-                while is_long() != (count > 3) {
-                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-                }
-            }
-            drop(tell);
-        };
-        tokio::join!(keeping, telling);
-        assert_eq!(log.text().matches("has no room for some names").count(), 1, "{}", log.text());
-        assert_eq!(std::fs::read(hosts.path()).unwrap(), b"");
     }
 }
