@@ -2,8 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::unistd::linkat;
 
 use super::error::{BackupError, failed};
 
@@ -45,14 +49,40 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = folder.unwrap_or(Path::new("."));
     // A name that nothing else has: whatever is there stays.
     let new = folder.join(format!(".dosp-backup-{:016x}", rand::random::<u64>()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    let written = file.write_all(content).and_then(|()| file.sync_all());
+    // Not every file system has files without a name, as NFS; any other trouble is there again.
+    let written = write_unnamed(folder, content)
+        .and_then(|file| give_name(&file, &new))
+        .or_else(|_| write_named(&new, content));
     let put = written.and_then(|()| fs::rename(&new, path));
     if put.is_err() {
         // The half of a file is of no use.
         fs::remove_file(&new).ok();
     }
     put.and_then(|()| File::open(folder)?.sync_all())
+}
+
+/// A file without a name in this folder: a crash leaves nothing of it behind.
+fn write_unnamed(folder: &Path, content: &[u8]) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(OFlag::O_TMPFILE.bits()).mode(0o600);
+    fill(options.open(folder)?, content)
+}
+
+fn give_name(file: &File, new: &Path) -> io::Result<()> {
+    // As open(2) says: by this name everybody may who has it open.
+    let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(linkat(AT_FDCWD, opened.as_str(), AT_FDCWD, new, AtFlags::AT_SYMLINK_FOLLOW)?)
+}
+
+fn write_named(new: &Path, content: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
+    fill(file, content).map(drop)
+}
+
+fn fill(mut file: File, content: &[u8]) -> io::Result<File> {
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -94,6 +124,21 @@ mod tests {
         write(&path, b"new").unwrap();
         let made = fs::metadata(&path).unwrap();
         assert_eq!((made.uid(), made.mode() & 0o7777), (0, 0o600));
+    }
+
+    #[test]
+    fn file_has_its_name_when_it_is_whole_where_the_file_system_can_do_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let [unnamed, named] = ["unnamed", "named"].map(|name| folder.path().join(name));
+        let file = write_unnamed(folder.path(), b"new").unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "a crash leaves nothing");
+        give_name(&file, &unnamed).unwrap();
+        write_named(&named, b"new").unwrap();
+        for path in [&unnamed, &named] {
+            assert_eq!(fs::read(path).unwrap(), b"new");
+            assert_eq!(fs::metadata(path).unwrap().mode() & 0o7777, 0o600);
+        }
+        assert!(give_name(&file, &named).is_err(), "whatever is there stays");
     }
 
     #[test]
