@@ -89,7 +89,7 @@ async fn dispatch(
     reload: Reload,
 ) -> Result<(), Failure> {
     match command {
-        Command::Join { string } => cmd::join::run(string, &settings),
+        Command::Join { string } => cmd::join::run(string, &settings, origin.network.as_ref()),
         Command::Up(up) => cmd::up::run(settings, up.detached, reload).await,
         Command::Leave => cmd::leave::run(&settings).await,
         Command::Down { leftovers: true } => cmd::remove_leftovers(&settings).await,

@@ -25,7 +25,8 @@ fn two_networks_on_one_host_share_nothing() -> Result<()> {
     let networks = [("work", "10.20.30"), ("home", "10.40.50")];
 
     for ((name, _), hub) in networks.iter().zip(&hubs) {
-        host.agent(name, &["join", &hub.join_string])?.ok()?;
+        let up = format!("'dosp-agent --network {name} up'");
+        host.agent(name, &["join", &hub.join_string])?.ok()?.says(&[&up])?;
         host.agent(name, &["up", "--detach", "--name", name])?.ok()?;
     }
 
@@ -50,7 +51,10 @@ fn two_networks_on_one_host_share_nothing() -> Result<()> {
     ensure!(!ns.has_link("dosp-work")? && ns.has_link("dosp-home")?, "the wrong interface is gone");
     let names = net.hosts[0].names()?;
     ensure!(!names.contains("dosp-work") && names.contains("# END dosp dosp-home"), "{names}");
-    host.agent("work", &["status"])?.exits(3)?.says(&["/run/dosp/agent-work.sock"])?;
+    host.agent("work", &["status"])?.exits(3)?.says(&[
+        "/run/dosp/agent-work.sock",
+        "hint: start one with 'dosp-agent --network work up'",
+    ])?;
     host.agent("home", &["down"])?.ok()?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use dosp_proto::join_string::{JoinString, JoinStringError};
 use rand::rngs::StdRng;
 use zeroize::Zeroizing;
 
-use crate::config::Settings;
+use crate::config::{NetworkName, Settings};
 use crate::failure::{Exit, Failure};
 use crate::link::{NoHubAddr, hub_addrs};
 use crate::state::{NetworkState, folder_name};
@@ -19,7 +19,11 @@ const STDIN: &str = "-";
 const MAX_LEN: usize = 4096;
 
 /// Makes this host's key in the network, and the network the one that `up` takes.
-pub(crate) fn run(given: &str, settings: &Settings) -> Result<(), Failure> {
+pub(crate) fn run(
+    given: &str,
+    settings: &Settings,
+    network: Option<&NetworkName>,
+) -> Result<(), Failure> {
     let join: JoinString = text(given)?.parse()?;
     // Found out before anything is made.
     let addrs = hub_addrs(&join.addrs)?;
@@ -28,9 +32,15 @@ pub(crate) fn run(given: &str, settings: &Settings) -> Result<(), Failure> {
     state.save_join(&join)?;
     let fingerprint = join.hub_key.fingerprint();
     let at = addrs.first().map(|addr| format!(" at {addr}")).unwrap_or_default();
-    let words =
-        format!("joined the network of the hub {fingerprint}{at}; 'dosp-agent up' brings it up\n");
+    let next = next(network);
+    let words = format!("joined the network of the hub {fingerprint}{at}; {next}\n");
     Ok(io::stderr().write_all(words.as_bytes())?)
+}
+
+/// What to do then, in the commands of this network of several, where it is one.
+fn next(network: Option<&NetworkName>) -> String {
+    let words = "'dosp-agent up' brings it up";
+    network.map_or_else(|| words.to_owned(), |network| network.in_commands(words))
 }
 
 /// What is given, or what is in the file that is given.
@@ -104,7 +114,7 @@ mod tests {
         let (first, second) = (join("hub.example"), join("moved.example"));
         std::fs::write(&file, format!("{}\n", *second.to_text())).unwrap();
         for (given, join) in [(&first.to_text()[..], &first), (file.to_str().unwrap(), &second)] {
-            run(given, &settings(&dir)).unwrap();
+            run(given, &settings(&dir), None).unwrap();
             let joined = Membership::of_hub(&settings(&dir).state(), None).unwrap().unwrap();
             assert_eq!(joined.join, *join);
         }
@@ -119,7 +129,7 @@ mod tests {
         let missing = dir.path().join("missing");
         let [long, missing] = [&long, &missing].map(|path| path.to_str().unwrap());
         for given in ["", "hub.example", "dosp1:AAAA", &nowhere, missing, long] {
-            assert!(run(given, &settings(&dir)).is_err(), "{given}");
+            assert!(run(given, &settings(&dir), None).is_err(), "{given}");
             assert!(!settings(&dir).state().exists(), "{given}");
         }
     }

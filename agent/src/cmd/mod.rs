@@ -218,7 +218,8 @@ impl From<ControlError> for Failure {
             ControlError::NotRunning { .. } => (
                 Exit::NotReachable,
                 Some(
-                    "start one with 'dosp-agent up HUB'; some commands work alone, with --hub HUB",
+                    "start one with 'dosp-agent up', which takes a HUB where none was joined; some commands work \
+                     alone, with --hub HUB",
                 ),
             ),
             ControlError::Forbidden { .. } => {
