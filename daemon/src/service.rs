@@ -35,6 +35,31 @@ pub fn alive_interval() -> Option<Duration> {
     Some((allowed / 2).max(Duration::from_millis(1)))
 }
 
+/// Says that the program gets on, for as long as there is a watchdog that wants to hear it.
+pub async fn keep_alive<A: Future<Output = bool>>(gets_on: impl FnMut() -> A) {
+    if let Some(interval) = alive_interval() {
+        feed(interval, gets_on, || say(Word::Alive)).await;
+    }
+}
+
+/// Feeds a watchdog for ever, each time after what it watches has answered that it gets on: as long as that
+/// does not answer the watchdog gets nothing.
+pub async fn feed<A, F>(
+    interval: Duration,
+    mut gets_on: impl FnMut() -> A,
+    mut feed: impl FnMut() -> F,
+) where
+    A: Future<Output = bool>,
+    F: Future<Output = ()>,
+{
+    loop {
+        if gets_on().await {
+            feed().await;
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
 /// Tells it. Nothing else waits for a service manager that reads nothing.
 pub async fn say(word: Word) {
     if !is_supervised() {
@@ -56,5 +81,45 @@ fn send(word: &Word) -> io::Result<()> {
             sd_notify::notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?])
         }
         Word::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::sync::mpsc;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn watchdog_gets_something_only_after_an_answer() {
+        let (answer, mut answers) = mpsc::channel(8);
+        let answers = tokio::sync::Mutex::new(&mut answers);
+        let num_fed = Cell::new(0);
+        let gets_on = || async { answers.lock().await.recv().await.unwrap_or(false) };
+        let count = || async { num_fed.set(num_fed.get() + 1) };
+        let told = async {
+            let mut expected = 0;
+            for (said, more) in [(&[][..], 0), (&[true, true], 2), (&[false], 0), (&[true], 1)] {
+                for word in said {
+                    answer.send(*word).await.unwrap();
+                }
+                expected += more;
+                while num_fed.get() < expected {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                // Now it is stuck.
+                for _ in 0..100 {
+                    yield_now().await;
+                }
+                assert_eq!(num_fed.get(), expected);
+            }
+        };
+        tokio::select! {
+            () = feed(Duration::ZERO, gets_on, count) => {}
+            () = told => {}
+        }
     }
 }

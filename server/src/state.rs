@@ -296,6 +296,13 @@ impl Shared {
     fn hub(&self) -> MutexGuard<'_, Hub> {
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Does something while nobody else can do anything with the hub.
+    #[cfg(test)]
+    pub(crate) fn while_locked(&self, work: impl FnOnce()) {
+        let _hub = self.hub();
+        work();
+    }
 }
 
 /// What a hub is called in paths.

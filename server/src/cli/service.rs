@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dosp_daemon::service::{self, Word, say};
 use dosp_server::HubHandle;
-use tokio::time::{interval, sleep};
+use tokio::time::interval;
 
 /// How many clients there are is looked at so often.
 const STATUS_INTERVAL: Duration = Duration::from_secs(2);
@@ -15,7 +15,8 @@ pub(super) async fn follow(hub: HubHandle) {
         return;
     }
     say(Word::Ready).await;
-    tokio::join!(tell_clients(&hub), keep_alive(&hub));
+    // A hub in which a session could do nothing is not alive.
+    tokio::join!(tell_clients(&hub), service::keep_alive(|| hub.gets_on()));
 }
 
 async fn tell_clients(hub: &HubHandle) {
@@ -28,16 +29,5 @@ async fn tell_clients(hub: &HubHandle) {
             let words = if num_clients == 1 { "client" } else { "clients" };
             say(Word::Status(format!("{num_clients} {words}"))).await;
         }
-    }
-}
-
-/// A hub in which a session could do nothing is not alive.
-async fn keep_alive(hub: &HubHandle) {
-    let Some(interval) = service::alive_interval() else { return };
-    loop {
-        if hub.gets_on().await {
-            say(Word::Alive).await;
-        }
-        sleep(interval).await;
     }
 }

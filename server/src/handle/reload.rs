@@ -45,3 +45,43 @@ impl HubHandle {
         session.await.is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::Server;
+    use crate::config::chosen_listen;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn hub_whose_lock_nobody_gives_back_does_not_get_on() {
+        let listen = chosen_listen(&["127.0.0.1:0".parse().unwrap()]);
+        let hub = Server::bind(&Config { listen, ..Config::default() }).unwrap().handle();
+        assert!(hub.gets_on().await);
+        let (release, released) = mpsc::channel::<()>();
+        let (locked, is_locked) = mpsc::channel();
+        let stuck = Arc::clone(&hub.shared);
+        let holder = thread::spawn(move || {
+            stuck.while_locked(|| {
+                locked.send(()).unwrap();
+                released.recv().unwrap_err();
+            });
+        });
+        is_locked.recv().unwrap();
+        let mut gets_on = std::pin::pin!(hub.gets_on());
+        for _ in 0..10_000 {
+            tokio::select! {
+                biased;
+                _ = &mut gets_on => panic!("nothing can be done there"),
+                () = yield_now() => {}
+            }
+        }
+        drop(release);
+        assert!(gets_on.await);
+        holder.join().unwrap();
+    }
+}

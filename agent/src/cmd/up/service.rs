@@ -28,7 +28,7 @@ async fn follow(handle: NodeHandle, hub: String) {
         return;
     }
     say(Word::Ready).await;
-    tokio::join!(tell_state(&handle, &hub), keep_alive(&handle));
+    tokio::join!(tell_state(&handle, &hub), service::keep_alive(|| answers(&handle)));
 }
 
 async fn tell_state(handle: &NodeHandle, hub: &str) {
@@ -44,11 +44,59 @@ async fn tell_state(handle: &NodeHandle, hub: &str) {
     }
 }
 
-/// A node that does not answer is not alive.
-async fn keep_alive(handle: &NodeHandle) {
-    let Some(interval) = service::alive_interval() else { return };
-    while handle.report().await.is_some() {
-        say(Word::Alive).await;
-        tokio::time::sleep(interval).await;
+/// A node that does not answer is not alive, nor is one that has ended.
+async fn answers(handle: &NodeHandle) -> bool {
+    handle.report().await.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+    use tokio::task::yield_now;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::engine::EngineConfig;
+    use crate::host::NoHost;
+    use crate::node::{Node, NodeConfig};
+    use crate::tun::ChannelTun;
+
+    #[tokio::test]
+    async fn watchdog_gets_nothing_of_a_node_that_does_not_answer() {
+        let hub = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = hub.local_addr().unwrap().to_string().parse().unwrap();
+        let config = NodeConfig::new(addr, EngineConfig::default());
+        let (node, handle) = Node::<ChannelTun, _>::new(config, None, NoHost);
+        let num_fed = Cell::new(0);
+        let count = || async { num_fed.set(num_fed.get() + 1) };
+        let feed = service::feed(Duration::ZERO, || answers(&handle), count);
+        let turns = async {
+            let some_time = || async {
+                for _ in 0..100 {
+                    yield_now().await;
+                }
+            };
+            // Its task is there, and does not come to a turn.
+            some_time().await;
+            assert_eq!(num_fed.get(), 0);
+            let stop = CancellationToken::new();
+            let running = tokio::spawn(node.run(stop.clone()));
+            while num_fed.get() < 3 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            stop.cancel();
+            running.await.unwrap().unwrap();
+            some_time().await;
+            let num_before = num_fed.get();
+            some_time().await;
+            assert_eq!(num_fed.get(), num_before, "it has ended");
+        };
+        tokio::select! {
+            () = feed => {}
+            () = turns => {}
+        }
     }
 }
