@@ -25,8 +25,13 @@ impl TokenBucket {
 
     /// Takes one token; `false` where there is none.
     pub fn take(&mut self, now: Instant) -> bool {
+        self.take_beyond(0, now)
+    }
+
+    /// Takes one token where `kept` others remain; `false` where it would be one of these.
+    pub fn take_beyond(&mut self, kept: u32, now: Instant) -> bool {
         let full_at = self.full_at.map_or(now, |at| at.max(now)) + self.interval;
-        if full_at.duration_since(now) > self.interval * self.burst {
+        if full_at.duration_since(now) > self.interval * self.burst.saturating_sub(kept) {
             return false;
         }
         self.full_at = Some(full_at);
@@ -45,6 +50,18 @@ mod tests {
         assert_eq!((0..20).filter(|_| bucket.take(start)).count(), 5);
         let passed = (0..1000).filter(|ms| bucket.take(start + Duration::from_millis(*ms)));
         assert_eq!(passed.count(), 9, "one token every 100 ms, the first after 100 ms");
+    }
+
+    #[test]
+    fn tokens_that_are_kept_are_there_for_who_may_take_them() {
+        let mut bucket = TokenBucket::new(10, 5);
+        let start = Instant::now();
+        assert_eq!((0..20).filter(|_| bucket.take_beyond(3, start)).count(), 2);
+        assert_eq!((0..20).filter(|_| bucket.take(start)).count(), 3);
+        let later = start + Duration::from_millis(300);
+        assert!(!bucket.take_beyond(3, later));
+        assert!(bucket.take_beyond(3, later + Duration::from_millis(100)));
+        assert!(!bucket.take_beyond(5, start + Duration::from_secs(60)), "all are kept");
     }
 
     #[test]

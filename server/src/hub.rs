@@ -7,6 +7,7 @@ mod admin;
 mod command;
 mod directory;
 mod effect;
+mod handshakes;
 mod members;
 mod report;
 mod sessions;

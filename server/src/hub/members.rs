@@ -9,7 +9,7 @@ mod remote;
 mod words;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use dosp_proto::identity::PublicKey;
@@ -21,6 +21,7 @@ use news::News;
 use remote::Remote;
 pub use remote::Told;
 
+use super::admin::source_of;
 use super::directory::Directory;
 use super::strangers::Strangers;
 use super::{Hub, SessionId};
@@ -132,9 +133,10 @@ impl Hub {
         self.members.as_ref().map_or(0, |members| members.strangers.len())
     }
 
-    /// Whether the hub answers one more handshake now.
-    pub fn may_shake(&mut self, now: Instant) -> bool {
-        self.members.as_mut().is_some_and(|members| members.strangers.may_shake(now))
+    /// Whether the hub answers one more handshake of this address now.
+    pub fn may_shake(&mut self, ip: IpAddr, now: Instant) -> bool {
+        let source = source_of(ip.to_canonical());
+        self.members.as_mut().is_some_and(|members| members.strangers.may_shake(source, now))
     }
 
     /// A session has shown its key. What is said to it from now on is sealed.

@@ -7,32 +7,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use dosp_proto::limit::TokenBucket;
-
 use super::SessionId;
+use super::handshakes::Handshakes;
 
 /// In all. Each costs some 5 KiB until it has joined or given way.
 pub(super) const MAX_STRANGERS: usize = 4096;
 /// From one address, or one /64 of IPv6: all agents of an office behind one address come back at once.
 pub(super) const MAX_STRANGERS_OF_SOURCE: usize = 1024;
-/// Handshakes that the hub answers per second, each of some 200 µs: less than half of one core.
-pub(super) const HANDSHAKES_PER_SECOND: u32 = 2000;
 
 /// Who is at the door.
 #[derive(Debug)]
 pub(super) struct Strangers {
     by_source: BTreeMap<IpAddr, BTreeSet<SessionId>>,
     sources: BTreeMap<SessionId, IpAddr>,
-    handshakes: TokenBucket,
+    handshakes: Handshakes,
 }
 
 impl Strangers {
     pub(super) fn new() -> Self {
-        Self {
-            by_source: BTreeMap::new(),
-            sources: BTreeMap::new(),
-            handshakes: TokenBucket::new(HANDSHAKES_PER_SECOND, HANDSHAKES_PER_SECOND),
-        }
+        Self { by_source: BTreeMap::new(), sources: BTreeMap::new(), handshakes: Handshakes::new() }
     }
 
     /// Takes in one more, and returns the one that gives way to it.
@@ -65,9 +58,9 @@ impl Strangers {
         }
     }
 
-    /// Whether one more handshake may be answered now.
-    pub(super) fn may_shake(&mut self, now: Instant) -> bool {
-        self.handshakes.take(now)
+    /// Whether one more handshake of `source` may be answered now.
+    pub(super) fn may_shake(&mut self, source: IpAddr, now: Instant) -> bool {
+        self.handshakes.may_answer(source, now)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -68,7 +68,7 @@ impl Reader {
     pub(super) fn handle_handshake(&mut self, body: &[u8]) -> Result<(), End> {
         let Some(membership) = &self.shared.membership else { return Ok(()) };
         // Counted once a handshake, when it begins.
-        if matches!(self.entrance, Entrance::Outside) && !self.shared.may_shake() {
+        if matches!(self.entrance, Entrance::Outside) && !self.shared.may_shake(self.addr.ip()) {
             return Err(End::Busy);
         }
         match self.entrance.shake(&membership.identity, self.seat.greeting(), body)? {

@@ -3,6 +3,7 @@
 //! What is sealed for a session is queued under the hub's lock, in the order in which it was sealed.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -90,9 +91,9 @@ impl Shared {
         self.membership.as_ref().is_some_and(|membership| membership.is_closed)
     }
 
-    /// Whether one more handshake is to be answered now.
-    pub(crate) fn may_shake(&self) -> bool {
-        self.hub().may_shake(Instant::now())
+    /// Whether one more handshake of this address is to be answered now.
+    pub(crate) fn may_shake(&self, ip: IpAddr) -> bool {
+        self.hub().may_shake(ip, Instant::now())
     }
 
     /// A session has shown its key.
