@@ -74,6 +74,7 @@ pub(crate) async fn examine(settings: Settings, origin: &Origin, join_key: JoinK
     let progress = Progress::start();
     progress.say("the configuration, and the running agent");
     let asked = agent::ask(&settings.socket()).await;
+    let asked_at = clock::now().unix_time;
     let meant = meant(&settings, origin, asked.as_ref().ok());
     let network = find(&meant);
     let (finding, agent) = agent::judge(asked, network.as_ref().ok());
@@ -86,7 +87,7 @@ pub(crate) async fn examine(settings: Settings, origin: &Origin, join_key: JoinK
     let (routes, is_covered) = look_at_routes(&meant, status, &hub).await;
     all.push(routes);
     all.extend(host.into_findings(&meant, status, is_covered));
-    all.push(judge_clock(&hub, status));
+    all.push(judge_clock(&hub, status, asked_at));
     all.push(judge_mtu(&hub, status));
     all.extend(hub.findings);
     progress.end();
@@ -214,12 +215,12 @@ async fn look_at_routes(
     }
 }
 
-fn judge_clock(hub: &HubSide, status: Option<&Status>) -> Finding {
-    let now = clock::now().unix_time;
-    let by_agent = status.and_then(|status| status.hub_time).map(|theirs| (now, theirs));
+/// `asked_at` is when the agent said its `status`, in Unix seconds: other checks take their time.
+fn judge_clock(hub: &HubSide, status: Option<&Status>, asked_at: u64) -> Finding {
+    let by_agent = status.and_then(|status| status.hub_time).map(|theirs| (asked_at, theirs));
     match hub.clocks.or(by_agent) {
         Some((ours, theirs)) => time::judge(ours, Some(theirs)),
-        None => time::judge(now, None),
+        None => time::judge(asked_at, None),
     }
 }
 

@@ -24,6 +24,12 @@ fn what_is_in_the_way_of_a_running_agent_is_named() -> Result<()> {
     let host = &net.hosts[0];
     wait_until("bob has a name", NEWS, || Ok(host.names()?.contains("bob.dosp")))?;
     doctor(host, "", "")?.is_healthy(&[])?;
+    hub.cut()?;
+    // It waits for the hub for some seconds, by which the clocks do not differ.
+    let cut_off = doctor(host, "", "")?;
+    cut_off.names("tcp", "fail", 3, &["198.18.0.1:7744 does not answer"])?;
+    cut_off.has("clock", "ok", &["as the hub's"])?;
+    hub.mend()?;
     let of_another_hub = doctor(host, "", "198.18.0.1:7")?;
     for check in ["tun", "names"] {
         of_another_hub.has(check, "skipped", &["may be", "an agent that is in another network"])?;
