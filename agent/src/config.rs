@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use dosp_daemon::log::LogFormat;
+use dosp_daemon::private::{self, PrivateFileError};
 use dosp_proto::label::Label;
 use dosp_proto::offload::Offloads;
 use dosp_proto::secret::{NetworkSecret, SecretError};
@@ -22,7 +23,6 @@ use serde::Deserialize;
 use crate::engine::{C2c, Version1};
 use crate::known_peers::TrustPolicy;
 use crate::link::HubAddr;
-use crate::private::{self, PrivateFileError};
 pub use network_name::{NetworkName, NetworkNameError};
 pub use secrets::Secrets;
 pub use sources::Sources;

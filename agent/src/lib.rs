@@ -12,7 +12,7 @@
 //! | [`hosts`] | names of peers in `/etc/hosts` |
 //! | [`known_peers`] | whose keys are trusted, without I/O |
 //! | [`control`] | the local socket |
-//! | [`state`], [`private`] | the state folder, and files that are for their owner alone |
+//! | [`state`] | the state folder |
 //! | `metrics` | figures for Prometheus |
 //! | [`cli`], [`config`], [`detach`], [`failure`] | the edge |
 //!
@@ -37,7 +37,6 @@ mod metrics;
 pub mod netcfg;
 pub mod node;
 pub mod peer_name;
-pub mod private;
 pub mod remote;
 pub mod state;
 #[cfg(test)]

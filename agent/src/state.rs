@@ -24,12 +24,12 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use dosp_daemon::private::{self, PrivateFileError};
 use dosp_proto::identity::{IdentityKey, KEY_LEN, PublicKey};
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::known_peers::{KnownPeers, TrustPolicy};
-use crate::private::{self, PrivateFileError};
 
 pub use error::StateError;
 pub use membership::{Membership, folder_name};

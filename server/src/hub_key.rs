@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use dosp_daemon::private::{self, PrivateFileError};
 use dosp_proto::identity::{IdentityKey, KEY_LEN};
 use rand::CryptoRng;
 use zeroize::Zeroizing;
-
-use crate::private::{self, PrivateFileError};
 
 /// Its name in the state folder.
 pub const FILE: &str = "key";

@@ -14,7 +14,6 @@
 //! | `listen` | binding and accepting |
 //! | `state` | what all sessions share, and the order of its locks |
 //! | [`tokens`] | the secrets of administrators |
-//! | [`private`] | reading and writing files that are for their owner alone |
 //! | [`hub_key`] | the hub's own key |
 //! | [`backup`] | the file of `dosp-server backup` |
 //! | [`members`] | who is a member: leases, invites, and their store |
@@ -41,7 +40,6 @@ mod listen;
 pub mod members;
 pub mod metrics;
 pub mod nofile;
-pub mod private;
 pub mod queue;
 pub mod routes;
 mod session;

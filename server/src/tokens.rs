@@ -3,9 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use dosp_daemon::private::{self, PrivateFileError};
 use subtle::{Choice, ConstantTimeEq};
-
-use crate::private::{self, PrivateFileError};
 
 /// Fewer characters could be guessed in time.
 const MIN_TOKEN_LEN: usize = 16;

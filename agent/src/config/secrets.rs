@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use dosp_daemon::private;
 use dosp_proto::secret::{NetworkSecret, SecretError};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
 use super::ConfigError;
-use crate::private;
 
 /// Two, so that all agents of a network can go from one to the next without one that is cut off.
 const MAX_SECRETS: usize = 2;

@@ -217,7 +217,7 @@ fn secret_file_has_one_or_two_lines() {
         (format!("{first}\n{second}\n{first}\n"), "holds 3 network secrets"),
         (format!("{first}\n\nwords\n"), "file, line 3"),
         (format!("{first} {second}"), "file, line 1"),
-        ("#".repeat(5000), "read "),
+        ("#".repeat(70_000), "read "),
     ] {
         let error = from_secret_file(&content, 0o600).unwrap_err().to_string();
         assert!(error.contains(words), "{content}: {error}");

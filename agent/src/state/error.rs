@@ -3,11 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use dosp_daemon::private::PrivateFileError;
 use dosp_proto::identity::KeyError;
 use dosp_proto::join_string::JoinStringError;
 
 use crate::known_peers::KnownPeersError;
-use crate::private::PrivateFileError;
 
 /// State that cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use dosp_daemon::private::{self, PrivateFileError};
 use dosp_proto::identity::PublicKey;
 use dosp_proto::join_string::{JoinString, JoinStringError};
 use zeroize::Zeroizing;
 
 use super::{NetworkState, StateError, folder_of, replace};
 use crate::link::HubAddr;
-use crate::private::{self, PrivateFileError};
 
 const JOIN: &str = "join";
 const JOINED: &str = "joined";

@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use dosp_daemon::private;
 use dosp_proto::join_string::JoinString;
 use dosp_proto::label::Label;
 use dosp_proto::vip::Network;
@@ -15,7 +16,7 @@ use dosp_server::members::command::{Door, MembersReply, MembersRequest, carry_ou
 use dosp_server::members::ledger::Ledger;
 use dosp_server::members::store::{self, Store};
 use dosp_server::vips::VipAllocator;
-use dosp_server::{Config, config, hub_key, private};
+use dosp_server::{Config, config, hub_key};
 
 use super::ask::print;
 use super::failure::{EXIT_FAILED, EXIT_NO_PRIVILEGE};

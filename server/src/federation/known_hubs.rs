@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use dosp_daemon::private::{self, PrivateFileError};
 use dosp_proto::identity::{Fingerprint, PublicKey};
 use dosp_proto::vip::Network;
-
-use crate::private::{self, PrivateFileError};
 
 /// Its name in the state folder.
 pub const FILE: &str = "known_hubs";

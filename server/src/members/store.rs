@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use dosp_daemon::private;
 use redb::backends::FileBackend;
 use redb::{
     Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
@@ -20,7 +21,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::record::{Invite, Member, Removed, Row};
-use crate::private;
 use error::Failure;
 pub use error::StoreError;
 use guard::guarded;

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use dosp_daemon::private;
 use dosp_proto::federation::HubId;
 use rand::rngs::StdRng;
 
@@ -17,7 +18,6 @@ use crate::members::command::Door;
 use crate::members::keeper::Keeper;
 use crate::members::ledger::{Ledger, LedgerError};
 use crate::members::store::{Store, StoreError};
-use crate::private;
 
 /// A state folder that cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -9,9 +9,10 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use dosp_daemon::private;
 use dosp_server::backup::{Backup, Owner};
+use dosp_server::hub_key;
 use dosp_server::members::store::{self, Store, StoreError};
-use dosp_server::{hub_key, private};
 use nix::libc::{O_DIRECTORY, O_NOFOLLOW};
 use nix::unistd::{Group, Uid, User};
 

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-/// More tokens than anybody has; what is longer is another file.
+/// More keys, secrets and tokens than anybody has, in bytes; what is longer is another file.
 const MAX_LEN: usize = 64 * 1024;
 
 /// A file that a secret must not come from.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivateFileError {
     /// The system says no.
-    #[error("cannot read {}", path.display())]
+    #[error("read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -57,10 +57,7 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     let failed = |source| PrivateFileError::Read { path: path.to_owned(), source };
     // The mode is that of the file that is read, even where its name changes hands.
     let file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(PrivateFileError::Exposed { path: path.to_owned(), mode });
-    }
+    check(&file, path)?;
     // A buffer that grew would leave a part of the secret behind.
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_LEN + 1024));
     file.take(MAX_LEN as u64 + 1).read_to_end(&mut content).map_err(failed)?;
@@ -70,8 +67,21 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     Ok(content)
 }
 
+/// Whether `file`, opened at `path`, is its owner's alone.
+///
+/// # Errors
+/// [`PrivateFileError`].
+pub fn check(file: &File, path: &Path) -> Result<(), PrivateFileError> {
+    let failed = |source| PrivateFileError::Read { path: path.to_owned(), source };
+    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(PrivateFileError::Exposed { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
 /// Gives `file`, which was just made in `folder`, to the owner of the folder, where root made it: whoever
-/// administers a hub that has a user of its own is not to lock it out of its state.
+/// administers a program that has a user of its own is not to lock it out of its state.
 ///
 /// # Errors
 /// What the system says.
@@ -84,7 +94,7 @@ pub fn hand_over(file: &File, folder: &Path) -> io::Result<()> {
 }
 
 /// Makes what is missing above `path`. Others can pass through, as through the folders that the system has:
-/// the hub's user may be another one than who makes them.
+/// the program's user may be another one than who makes them.
 ///
 /// # Errors
 /// What the system says.
