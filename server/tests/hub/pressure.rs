@@ -110,9 +110,16 @@ async fn slow_reader_that_moves_is_not_cut() {
         ticks.tick().await;
         timeout(PATIENCE, slow.socket.read_exact(&mut bytes)).await.unwrap().unwrap();
     }
+    // Between what was written and what the sender brings next there may be nothing for a moment.
+    let queued = async {
+        while hub.handle.status().sessions[1].queued_bytes == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, queued).await.unwrap();
     let status = hub.handle.status();
     assert_eq!((status.sessions_cut, status.sessions.len()), (0, 2));
-    assert!(status.sessions[1].queued_bytes > 0 && status.sessions[1].congestion.is_some());
+    assert!(status.sessions[1].congestion.is_some());
     assert!(!sending.is_finished(), "the sender waits");
     sending.abort();
 }
