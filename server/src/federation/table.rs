@@ -150,8 +150,12 @@ impl RouteTable {
         let Some(speaker) = self.peers.get_mut(peer.0) else { return Vec::new() };
         speaker.claims = believed;
         speaker.claim_published();
-        if let Some(own) = speaker.claims.get(&speaker.rule.network) {
+        if let Some(own) = speaker.claims.get(&speaker.rule.network)
+            && speaker.name != own.hub
+        {
             speaker.name.clone_from(&own.hub);
+            // What is told of it changes, also where its routes do not.
+            self.revision += 1;
         }
         let now_refused = refused.iter().copied().collect();
         let before_refused = std::mem::replace(&mut speaker.refused, now_refused);
