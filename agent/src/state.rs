@@ -18,13 +18,13 @@ mod error;
 mod membership;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use dosp_daemon::private::{self, PrivateFileError};
+use dosp_daemon::private;
 use dosp_proto::identity::{IdentityKey, KEY_LEN, PublicKey};
 use rand::CryptoRng;
 use zeroize::Zeroizing;
@@ -51,9 +51,7 @@ pub struct NetworkState {
 /// Makes what is missing: the state and what is in it for its owner alone, and what it lies in for all, as a
 /// hub may have its state there, too.
 fn make(state: &Path, folder: &Path) -> io::Result<()> {
-    if let Some(parent) = state.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
-    }
+    private::make_parents(state)?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
@@ -91,9 +89,7 @@ impl NetworkState {
         let path = self.folder.join(KEY);
         match private::read(&path) {
             Ok(content) => parse_key(&content).ok_or(StateError::Key { path }),
-            Err(PrivateFileError::Read { source, .. })
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
+            Err(error) if error.is_not_found() => {
                 let key = IdentityKey::generate(rng);
                 let replaced = self.replace(KEY, key_line(&key).as_bytes());
                 replaced.map_err(|source| StateError::Write { path, source })?;
@@ -124,7 +120,7 @@ impl NetworkState {
     }
 
     fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        replace(&self.folder, name, content)
+        private::replace(&self.folder, name, content)
     }
 }
 
@@ -166,29 +162,6 @@ fn read_known_peers(
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(KnownPeers::new(own, policy)),
         Err(source) => Err(StateError::Read { path, source }),
     }
-}
-
-fn replace(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    let new = folder.join(format!("{name}.new"));
-    // What a crash left may have another mode, or be a link to elsewhere.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let renamed = write_synced(&new, content)
-        .and_then(|()| fs::rename(&new, folder.join(name)))
-        .and_then(|()| File::open(folder)?.sync_all());
-    if renamed.is_err() {
-        // The half of a file is of no use; where it cannot go either, the next one replaces it.
-        fs::remove_file(&new).ok();
-    }
-    renamed
-}
-
-fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }
 
 fn key_line(key: &IdentityKey) -> Zeroizing<String> {

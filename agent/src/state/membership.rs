@@ -9,7 +9,7 @@ use dosp_proto::identity::PublicKey;
 use dosp_proto::join_string::{JoinString, JoinStringError};
 use zeroize::Zeroizing;
 
-use super::{NetworkState, StateError, folder_of, replace};
+use super::{NetworkState, StateError, folder_of};
 use crate::link::HubAddr;
 
 const JOIN: &str = "join";
@@ -77,7 +77,8 @@ impl NetworkState {
     pub fn save_join(&self, join: &JoinString) -> Result<(), StateError> {
         self.write_join(join)?;
         let path = self.state.join(JOINED);
-        let replaced = replace(&self.state, JOINED, format!("{}\n", self.name()).as_bytes());
+        let replaced =
+            private::replace(&self.state, JOINED, format!("{}\n", self.name()).as_bytes());
         replaced.map_err(|source| StateError::Write { path, source })
     }
 
