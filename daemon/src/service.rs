@@ -86,8 +86,6 @@ fn send(word: &Word) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use tokio::sync::mpsc;
     use tokio::task::yield_now;
 
@@ -97,24 +95,22 @@ mod tests {
     async fn watchdog_gets_something_only_after_an_answer() {
         let (answer, mut answers) = mpsc::channel(8);
         let answers = tokio::sync::Mutex::new(&mut answers);
-        let num_fed = Cell::new(0);
+        let (feed_one, mut fed) = mpsc::unbounded_channel();
         let gets_on = || async { answers.lock().await.recv().await.unwrap_or(false) };
-        let count = || async { num_fed.set(num_fed.get() + 1) };
+        let count = || async { feed_one.send(()).unwrap() };
         let told = async {
-            let mut expected = 0;
             for (said, more) in [(&[][..], 0), (&[true, true], 2), (&[false], 0), (&[true], 1)] {
                 for word in said {
                     answer.send(*word).await.unwrap();
                 }
-                expected += more;
-                while num_fed.get() < expected {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                for _ in 0..more {
+                    fed.recv().await.unwrap();
                 }
                 // Now it is stuck.
                 for _ in 0..100 {
                     yield_now().await;
                 }
-                assert_eq!(num_fed.get(), expected);
+                assert!(fed.is_empty());
             }
         };
         tokio::select! {

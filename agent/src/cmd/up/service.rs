@@ -51,10 +51,10 @@ async fn answers(handle: &NodeHandle) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::time::Duration;
 
     use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
     use tokio::task::yield_now;
     use tokio_util::sync::CancellationToken;
 
@@ -70,8 +70,8 @@ mod tests {
         let addr = hub.local_addr().unwrap().to_string().parse().unwrap();
         let config = NodeConfig::new(addr, EngineConfig::default());
         let (node, handle) = Node::<ChannelTun, _>::new(config, None, NoHost);
-        let num_fed = Cell::new(0);
-        let count = || async { num_fed.set(num_fed.get() + 1) };
+        let (feed_one, mut fed) = mpsc::unbounded_channel();
+        let count = || async { feed_one.send(()).unwrap() };
         let feed = service::feed(Duration::ZERO, || answers(&handle), count);
         let turns = async {
             let some_time = || async {
@@ -81,18 +81,18 @@ mod tests {
             };
             // Its task is there, and does not come to a turn.
             some_time().await;
-            assert_eq!(num_fed.get(), 0);
+            assert!(fed.is_empty());
             let stop = CancellationToken::new();
             let running = tokio::spawn(node.run(stop.clone()));
-            while num_fed.get() < 3 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+            for _ in 0..3 {
+                fed.recv().await.unwrap();
             }
             stop.cancel();
             running.await.unwrap().unwrap();
             some_time().await;
-            let num_before = num_fed.get();
+            let num_before = fed.len();
             some_time().await;
-            assert_eq!(num_fed.get(), num_before, "it has ended");
+            assert_eq!(fed.len(), num_before, "it has ended");
         };
         tokio::select! {
             () = feed => {}
