@@ -34,7 +34,7 @@ impl Handshakes {
         }
     }
 
-    /// Whether one more of `source` is answered now. While there is enough everybody gets what he wants: all
+    /// Whether one more of `source` is answered now. While there is enough each gets what it wants: all
     /// agents of an office behind one address come back at once.
     pub(super) fn may_answer(&mut self, source: IpAddr, now: Instant) -> bool {
         if self.all.take_beyond(KEPT, now) {

@@ -11,7 +11,7 @@ const MIN_SAMPLES: usize = 6;
 /// So much more memory is no growth, in KiB: buffers that are kept for the next burst.
 const MEMORY_SLACK: u64 = 2 * 1024;
 /// So much more is none either in a shorter run, whose beginning saw no burst yet: a hub of four busy sessions
-/// takes 4 MiB after a minute, and 9 after ten, where it stays. Less than 2 of these are in use; the others glibc
+/// takes 4 MiB after a minute, 9 after ten and 11 after thirty. Less than 2 of these are in use; the others glibc
 /// keeps, as each of its arenas does with what every burst had it take.
 const WARM_UP_SLACK: u64 = 8 * 1024;
 /// Every buffer has been used after that.
